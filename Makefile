@@ -1,0 +1,55 @@
+# Everything below sets up what it needs: a virtual environment in .venv with pinned, hash-checked packages.
+PORT ?= 8000
+WORKERS ?= 1
+NOW ?= 2017-10-01T09:00
+DATA ?= .data/grocery
+# The first interpreter that runs and fits (a name on PATH may be a shim that refuses).
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
+PYTHON ?= $(shell for p in python3 python3.12 python3.11; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: serve test bench check format clean
+
+.venv/serve.done: requirements/serve.txt requirements/build.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Tino needs CPython 3.11 or 3.12 on PATH, or PYTHON=/path/to/python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing pinned packages into .venv ..."
+	@$(PIP) --require-hashes -r requirements/serve.txt -r requirements/build.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev.done: .venv/serve.done requirements/dev.txt
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.venv/grocery.done: .venv/serve.done requirements/grocery.txt
+	@$(PIP) --require-hashes --no-deps -r requirements/grocery.txt
+	@touch $@
+
+$(DATA)/imported: .venv/grocery.done examples/grocery/profiles.py examples/grocery/prepare.py
+	@$(BIN)/python -m examples.grocery.prepare --out $(DATA)/households.parquet
+	@$(BIN)/tino import customers $(DATA)/households.parquet --catalog examples/grocery --data $(DATA) --now $(NOW)
+	@touch $@
+
+serve: $(DATA)/imported
+	$(BIN)/tino serve --catalog examples/grocery --data $(DATA) --now $(NOW) --port $(PORT) --workers $(WORKERS)
+
+test: .venv/dev.done .venv/grocery.done check
+	$(BIN)/python -m pytest
+
+check: .venv/dev.done
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev.done
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/dev.done
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv .data .mypy_cache .ruff_cache .pytest_cache
