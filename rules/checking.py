@@ -1,0 +1,241 @@
+"""Checking: an expression's text against the declared types, by the official CEL parser and checker.
+
+Checked in an environment where `customer` and `context` are messages, so that a misspelt attribute is an error. (They
+are evaluated as maps: in a message a missing field would read as its type's zero.)
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from cel_expr_python import cel
+from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, duration_pb2, timestamp_pb2, wrappers_pb2
+
+from rules.errors import EvaluationError, RuleError
+from rules.programs import DEFINED, Frame, compile_program
+from rules.protobuf import read_tree
+from rules.syntax import Call, Const, Fold, ListOf, Node, Select, attribute_of, children
+from rules.types import AttributeType
+from rules.widening import insert, literals_to_widen, offset_of
+
+_FIELD = descriptor_pb2.FieldDescriptorProto
+_SCALARS = {
+    "string": _FIELD.TYPE_STRING,
+    "int": _FIELD.TYPE_INT64,
+    "double": _FIELD.TYPE_DOUBLE,
+    "bool": _FIELD.TYPE_BOOL,
+}
+_MESSAGES = {"timestamp": ".google.protobuf.Timestamp", "duration": ".google.protobuf.Duration"}
+DERIVABLE = {*_SCALARS, *_MESSAGES, "list<string>"}
+_UNSUPPORTED = {"uint": "unsigned numbers", "bytes": "bytes", "map": "maps", "null": "null (test with has())"}
+_NOT_FOLDED = {"days_until", DEFINED, "@not_strictly_false"}
+_ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*?)(?:\n \||$)", re.DOTALL)
+_LARGEST_EXACT = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRule:
+    """An expression that fits the declared types.
+
+    `kind` is its CEL type. `always` is True or False when the expression is that constant whatever the customer
+    (recognised by folding alone; the index knows more), else None.
+    """
+
+    source: str
+    tree: Node
+    kind: str
+
+    @property
+    def always(self) -> bool | None:
+        return self.tree.value if isinstance(self.tree, Const) and self.kind == "bool" else None
+
+
+class Environment:
+    """What expressions may name: the declared attributes of customer and context, `now` and Tino's functions."""
+
+    def __init__(self, customer: Mapping[str, AttributeType], context: Mapping[str, AttributeType]) -> None:
+        self._fields = {
+            "customer": {name: str(kind) for name, kind in customer.items()},
+            "context": {name: str(kind) for name, kind in context.items()},
+        }
+        self._derived: dict[str, Node] = {}
+        self._checker = _checker(self._fields)
+
+    def derive(self, name: str, source: str) -> CheckedRule:
+        """Adds `customer.<name>`, computed by `source` at decision time; later expressions may use it."""
+        rule = self.check(source, "any")
+        if rule.kind not in DERIVABLE:
+            raise RuleError(f"a derived attribute can't be a {rule.kind}")
+        self._derived[name] = rule.tree
+        self._fields["customer"][name] = rule.kind
+        self._checker = _checker(self._fields)
+        return rule
+
+    def check(self, source: str, want: str = "bool") -> CheckedRule:
+        """Raises RuleError where `source` doesn't parse, doesn't fit the declared types or isn't of type `want`."""
+        tree = read_tree(self._serialized(source))
+        self._refuse_unsupported(tree, source)
+        try:
+            tree = _fold_constants(self._inline(tree))
+        except _ConstantError as error:
+            raise RuleError(error.message, *_position(source, error.offset)) from None
+        if want not in ("any", tree.kind):
+            raise RuleError(f"this is a {tree.kind}, but a {want} is needed here", *_position(source, tree.offset))
+        return CheckedRule(source, tree, tree.kind)
+
+    def _serialized(self, source: str) -> bytes:
+        text = source
+        inserted: list[int] = []
+        while True:
+            try:
+                return bytes(self._checker.compile(text).serialize())
+            except (RuntimeError, TypeError, ValueError) as error:
+                complaint = str(error)
+            if "found no matching overload" not in complaint or "Syntax error" in complaint:
+                raise self._rule_error(source, complaint, inserted)
+            tree = read_tree(self._checker.compile(text, disable_check=True).serialize())
+            ends = literals_to_widen(text, tree, complaint)
+            if not ends:
+                raise self._rule_error(source, complaint, inserted)
+            text = insert(text, ends)
+            inserted = sorted([place + 2 * sum(end <= place for end in ends) for place in inserted] + ends)
+
+    def _rule_error(self, source: str, complaint: str, inserted: list[int]) -> RuleError:
+        found = _ERROR.search(complaint)
+        if found is None:
+            return RuleError(complaint)
+        line, column, message = int(found[1]), int(found[2]), found[3].strip()
+        if inserted:
+            offset = offset_of(source, line, column)
+            line, column = _position(source, offset - 2 * sum(place < offset for place in inserted))
+        return RuleError(self._plainly(message), line, column)
+
+    def _plainly(self, message: str) -> str:
+        unknown = re.match(r"undefined field '(.+)' not found in struct 'tino\.(\w+)'", message)
+        if unknown:
+            owner = unknown[2].lower()
+            close = difflib.get_close_matches(unknown[1], self._fields[owner], 1)
+            hint = f"; did you mean {owner}.{close[0]}?" if close else ""
+            return f"{owner}.{unknown[1]} is not declared{hint}"
+        overload = re.match(r"found no matching overload for '(.+)' applied to '\((.*)\)'", message)
+        if overload:
+            return f"{overload[1].strip('_@')} has no meaning for ({overload[2]})"
+        reference = re.match(r"undeclared reference to '(.+)' \(in container ''\)", message)
+        if reference:
+            return f"{reference[1]} is not known here; expressions may use customer, context and now"
+        return message
+
+    def _refuse_unsupported(self, node: Node, source: str) -> None:
+        said = _UNSUPPORTED.get(node.kind)
+        if said is None and isinstance(node, Call) and node.function.startswith("comprehension"):
+            said = node.function
+        if said is not None:
+            raise RuleError(f"rules do not support {said}", *_position(source, node.offset))
+        if isinstance(node, Const) and node.kind == "int" and int(float(node.value)) != node.value:
+            message = f"{node.value} is not exact as a double; the largest safe whole number is {_LARGEST_EXACT}"
+            raise RuleError(message, *_position(source, node.offset))
+        for child in children(node):
+            self._refuse_unsupported(child, source)
+
+    def _inline(self, node: Node) -> Node:
+        """`node` with every derived attribute replaced by the tree that computes it."""
+        named = attribute_of(node)
+        if named is not None:
+            return self._derived.get(named[1], node) if named[0] == "customer" else node
+        if isinstance(node, Select) and node.name in self._derived:
+            return Call("bool", node.offset, DEFINED, (self._derived[node.name],), False)
+        return rebuilt(node, self._inline)
+
+
+class _ConstantError(Exception):
+    def __init__(self, message: str, offset: int) -> None:
+        self.message = message
+        self.offset = offset
+
+
+def rebuilt(node: Node, change: Any) -> Node:
+    """`node` with `change` applied to each child."""
+    match node:
+        case Call(args=args):
+            return replace(node, args=tuple(map(change, args)))
+        case ListOf(items=items):
+            return replace(node, items=tuple(map(change, items)))
+        case Fold():
+            parts = {name: change(getattr(node, name)) for name in ("items", "initial", "condition", "step", "result")}
+            return replace(node, **parts)
+    return node
+
+
+def _fold_constants(node: Node) -> Node:
+    node = rebuilt(node, _fold_constants)
+    if not isinstance(node, Call) or node.function in _NOT_FOLDED:
+        return node
+    if not all(_is_constant(arg) for arg in node.args):
+        return node
+    empty = Frame({}, {}, datetime(1970, 1, 1, tzinfo=UTC))
+    try:
+        value = compile_program(node)(empty)
+    except EvaluationError as error:
+        raise _ConstantError(f"{node.function.strip('_@')}: {error}", node.offset) from None
+    return node if isinstance(value, list) else Const(node.kind, node.offset, value)
+
+
+def _is_constant(node: Node) -> bool:
+    return isinstance(node, Const) or (isinstance(node, ListOf) and all(map(_is_constant, node.items)))
+
+
+def _position(source: str, offset: int) -> tuple[int, int]:
+    before = source[: max(0, offset)]
+    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+
+
+def _checker(fields: Mapping[str, Mapping[str, str]]) -> Any:
+    file = descriptor_pb2.FileDescriptorProto(name="tino/rules.proto", package="tino", syntax="proto3")
+    file.dependency.extend(["google/protobuf/timestamp.proto", "google/protobuf/duration.proto"])
+    for owner, declared in fields.items():
+        message = file.message_type.add(name=owner.capitalize())
+        for number, (name, kind) in enumerate(declared.items(), start=1):
+            _add_field(message, name, number + 999 * (number >= 19000), kind)
+    pool = descriptor_pool.DescriptorPool()
+    for known in (timestamp_pb2, duration_pb2, any_pb2, wrappers_pb2):
+        pool.AddSerializedFile(known.DESCRIPTOR.serialized_pb)
+    pool.Add(file)
+    return cel.NewEnv(
+        pool,
+        variables={
+            "customer": cel.Type("tino.Customer"),
+            "context": cel.Type("tino.Context"),
+            "now": cel.Type.TIMESTAMP,
+        },
+        functions=tino_functions(),
+    )
+
+
+def _add_field(message: Any, name: str, number: int, kind: str) -> None:
+    # 19000 to 19999 are protobuf's own field numbers: the caller skips them.
+    label = _FIELD.LABEL_REPEATED if kind == "list<string>" else _FIELD.LABEL_OPTIONAL
+    field = message.field.add(name=name, number=number, label=label)
+    if kind in _MESSAGES:
+        field.type, field.type_name = _FIELD.TYPE_MESSAGE, _MESSAGES[kind]
+    else:
+        field.type = _SCALARS["string" if kind == "list<string>" else kind]
+
+
+def tino_functions(days_until: Any = None, in_band: Any = None) -> list[Any]:
+    """The declarations of Tino's functions; the arguments give them bodies for the official evaluator."""
+    kinds = cel.Type
+    return [
+        cel.FunctionDecl(
+            "days_until", [cel.Overload("days_until_timestamp", kinds.INT, [kinds.TIMESTAMP], impl=days_until)]
+        ),
+        cel.FunctionDecl(
+            "in_band",
+            [
+                cel.Overload(f"in_band_{kind.name()}", kinds.BOOL, [kind] * 3, impl=in_band)
+                for kind in (kinds.INT, kinds.DOUBLE)
+            ],
+        ),
+    ]

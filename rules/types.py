@@ -1,0 +1,115 @@
+"""The types a catalog may declare, and how a JSON value becomes a value of one of them."""
+
+import math
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+Value = str | int | float | bool | datetime | timedelta | list[Any] | None
+
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+# The extremes of a year-9999 calendar overflow when moved into another zone, so a day is kept free at both ends.
+EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
+LATEST = datetime(9999, 12, 30, 23, 59, 59, 999999, tzinfo=UTC)
+
+
+class AttributeType(StrEnum):
+    """What an attribute of a customer or of a request's context may hold."""
+
+    STRING = "string"
+    INT = "int"
+    DOUBLE = "double"
+    BOOL = "bool"
+    TIMESTAMP = "timestamp"
+    STRING_LIST = "list<string>"
+
+
+PYTHON_TYPES: dict[AttributeType, type] = {
+    AttributeType.STRING: str,
+    AttributeType.INT: int,
+    AttributeType.DOUBLE: float,
+    AttributeType.BOOL: bool,
+    AttributeType.TIMESTAMP: datetime,
+    AttributeType.STRING_LIST: list,
+}
+
+
+def coerce(kind: AttributeType, raw: Any) -> Value:
+    """`raw` (as JSON gives it, or a `datetime`) as a value of `kind`.
+
+    Integers widen to doubles, timestamps are read from RFC 3339 text with a zone and kept in UTC; nothing else is
+    converted. Raises ValueError, saying what was expected.
+    """
+    match kind:
+        case AttributeType.STRING if type(raw) is str:
+            return raw
+        case AttributeType.BOOL if type(raw) is bool:
+            return raw
+        case AttributeType.INT if type(raw) is int and INT64_MIN <= raw <= INT64_MAX:
+            return raw
+        case AttributeType.DOUBLE if type(raw) in (int, float):
+            return _finite(raw)
+        case AttributeType.TIMESTAMP:
+            return _timestamp(raw)
+        case AttributeType.STRING_LIST if isinstance(raw, list) and all(type(item) is str for item in raw):
+            return list(raw)
+    raise ValueError(f"expected {EXPECTED[kind]}, got {shown(raw)}")
+
+
+EXPECTED: dict[AttributeType, str] = {
+    AttributeType.STRING: "a string",
+    AttributeType.INT: "a whole number of at most 64 bits",
+    AttributeType.DOUBLE: "a finite number",
+    AttributeType.BOOL: "true or false",
+    AttributeType.TIMESTAMP: "an RFC 3339 timestamp with a zone, such as 2026-01-31T09:00:00Z",
+    AttributeType.STRING_LIST: "a list of strings",
+}
+
+
+def shown(raw: Any) -> str:
+    """`raw` as a message may quote it: short, whatever was sent."""
+    text = repr(raw)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def fits(kind: AttributeType, value: Any) -> bool:
+    """Whether a stored value still is of the type that the catalog declares now."""
+    return type(value) is PYTHON_TYPES[kind]
+
+
+def valid_zone(name: str) -> bool:
+    """Whether `name` is an IANA time zone this machine has data for."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _finite(raw: float) -> float:
+    try:
+        value = float(raw)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise ValueError(f"expected {EXPECTED[AttributeType.DOUBLE]}, got {shown(raw)}")
+    return value
+
+
+def _timestamp(raw: Any) -> datetime:
+    value = raw
+    if type(raw) is str:
+        try:
+            value = datetime.fromisoformat(raw)
+        except ValueError:
+            value = None
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise ValueError(f"expected {EXPECTED[AttributeType.TIMESTAMP]}, got {shown(raw)}")
+    try:
+        value = value.astimezone(UTC)
+    except OverflowError:
+        value = EARLIEST - timedelta(days=1)
+    if not EARLIEST <= value <= LATEST:
+        raise ValueError(f"expected a timestamp between the years 1 and 9999, got {shown(raw)}")
+    return value
