@@ -1,1 +1,270 @@
-app = None
+"""The `tino` command."""
+
+import asyncio
+import hashlib
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from catalog.building import build_plan
+from catalog.diagnostics import CatalogError, Diagnostic
+from catalog.loading import LoadedCatalog, check_catalog, load_catalog
+from decision.batch import Summary, decide_all
+from decision.engine import Engine
+from decision.request import NextActionRequest, RequestError, resolve
+from features.errors import StoreError
+from features.importing import BadRow, Columns, ImportFileError, count_rows, import_customers, read_rows
+from features.opening import open_store
+from features.redis_server import EmbeddedRedis
+from features.store import CustomerStore
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tino decides.")
+importing = typer.Typer(no_args_is_help=True, help="Import customers from files.")
+app.add_typer(importing, name="import")
+say = Console(stderr=True, soft_wrap=True, highlight=False)
+out = Console(soft_wrap=True, highlight=False)
+
+CatalogArgument = Annotated[Path, typer.Argument(help="A catalog: a YAML file or a directory of them.")]
+CatalogOption = Annotated[Path, typer.Option("--catalog", envvar="TINO_CATALOG", help="A catalog file or directory.")]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", envvar="TINO_DATA", help="Where the private redis-server keeps its data.")
+]
+NowOption = Annotated[
+    str | None, typer.Option("--now", envvar="TINO_NOW", help="Start a running clock here, e.g. 2017-10-01T09:00.")
+]
+MOST_REPORTED = 20
+
+
+@app.command()
+def check(catalog: CatalogArgument, now: NowOption = None) -> None:
+    """Print every error and warning of a catalog; fails if there is an error."""
+    found = check_catalog(catalog, _moment(now))
+    _print_diagnostics(found)
+    errors = sum(diagnostic.severity == "error" for diagnostic in found)
+    out.print(f"{catalog}: {errors} errors, {len(found) - errors} warnings")
+    raise typer.Exit(code=1 if errors else 0)
+
+
+@app.command()
+def serve(
+    catalog: CatalogOption = Path("examples/grocery"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: one that is free.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=256)] = 1,
+    data: DataOption = None,
+    now: NowOption = None,
+) -> None:
+    """Serve decisions over HTTP."""
+    loaded = _load(catalog, now)
+    _print_diagnostics(loaded.warnings)
+    with _redis(_data(catalog, data)) as url:
+        _settle(url, now)
+        # Workers are processes of their own: what they need to know travels in the environment.
+        os.environ |= {"REDIS_URL": url, "TINO_CATALOG": str(catalog)}
+        if workers > 1:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="tino-metrics-")
+        say.print(f"Tino serves {loaded.spec.name} on http://{host}:{port}  (docs: http://{host}:{port}/docs)")
+        uvicorn.run(
+            "service:app", host=host, port=port, workers=workers, access_log=False, log_level="warning",
+            timeout_worker_healthcheck=60,
+        )  # fmt: skip
+
+
+@importing.command("customers")
+def import_customers_command(
+    file: Annotated[Path, typer.Argument(help="CSV, JSON Lines or Parquet, by its ending.")],
+    catalog: CatalogOption = Path("examples/grocery"),
+    mapping: Annotated[list[str] | None, typer.Option("--map", help="column=attribute, may be repeated.")] = None,
+    data: DataOption = None,
+    now: NowOption = None,
+) -> None:
+    """Import customers: good rows are stored, bad ones reported with line and reason."""
+    spec = _load(catalog, now).spec
+    columns = Columns(spec.customer, spec.purposes, dict(_pair(pair) for pair in mapping or ()))
+    bad: list[BadRow] = []
+
+    async def run(url: str) -> int:
+        async with _store(url, now) as store:
+            with _progress() as progress:
+                task = progress.add_task(f"importing {file.name}", total=count_rows(file))
+                rows = read_rows(file, columns)
+                return await import_customers(
+                    store, rows, f"import {file.name}", bad.append, lambda count: progress.advance(task, count)
+                )
+
+    with _failing_plainly(), _redis(_data(catalog, data)) as url:
+        stored = asyncio.run(run(url))
+    for row in bad[:MOST_REPORTED]:
+        say.print(f"{file}:{row.line}: {row.reason}", markup=False)
+    if len(bad) > MOST_REPORTED:
+        say.print(f"... and {len(bad) - MOST_REPORTED} more bad rows")
+    out.print(f"{stored} customers stored, {len(bad)} rows left out")
+    raise typer.Exit(code=1 if bad else 0)
+
+
+@app.command()
+def decide(
+    catalog: CatalogArgument,
+    customer: Annotated[list[str] | None, typer.Argument(help="Customer ids.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Decide for every customer there is.")] = False,
+    commit: Annotated[bool, typer.Option("--commit", help="Record and count, not a dry run.")] = False,
+    channel: Annotated[list[str] | None, typer.Option(help="Only these channels; default: all.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=50, help="Actions per customer.")] = 1,
+    data: DataOption = None,
+    now: NowOption = None,
+) -> None:
+    """Decide for customers through the engine that serves requests; a dry run unless --commit."""
+    if every == bool(customer):
+        raise typer.BadParameter("name customers, or --all for every one")
+    plan = build_plan(_load(catalog, now))
+    request = NextActionRequest("", channels=channel or list(plan.channels), limit=limit, dry_run=not commit)
+
+    async def run(url: str) -> Summary:
+        async with _store(url, now) as store:
+            ids = store.customer_ids(5.0) if every else _each(customer or [])
+            with _progress() as progress:
+                task = progress.add_task("deciding", total=None)
+                engine = Engine(store, plan)
+                return await decide_all(engine, ids, request, 5.0, lambda count: progress.advance(task, count))
+
+    with _failing_plainly(), _redis(_data(catalog, data)) as url:
+        resolve(request, plan)
+        summary = asyncio.run(run(url))
+    _print_summary(summary, dry=not commit)
+
+
+@app.command("key")
+def make_key(
+    scope: Annotated[list[str], typer.Option(help="decide, ingest or admin; may be repeated.")],
+    name: Annotated[str, typer.Option(help="What the key is called in logs.")] = "key",
+) -> None:
+    """Make an API key: prints it once, and the line that TINO_API_KEYS takes, which holds only its hash."""
+    unknown = next((given for given in scope if given not in ("decide", "ingest", "admin")), None)
+    if unknown is not None:
+        raise typer.BadParameter(f"{unknown!r} is no scope: decide, ingest or admin")
+    key = f"tino_{secrets.token_urlsafe(32)}"
+    out.print(f"key    {key}")
+    out.print(f"entry  {hashlib.sha256(key.encode()).hexdigest()}:{'+'.join(scope)}:{name}")
+
+
+def _load(path: Path, now: str | None) -> LoadedCatalog:
+    try:
+        return load_catalog(path, _moment(now))
+    except CatalogError as error:
+        _print_diagnostics(error.diagnostics)
+        say.print(f"{path}: not loaded")
+        raise typer.Exit(code=1) from None
+
+
+def _moment(now: str | None) -> datetime:
+    if now is None or now == "real":
+        return datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(now)
+    except ValueError:
+        raise typer.BadParameter(f"{now!r} is not a time such as 2017-10-01T09:00", param_hint="--now") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _data(catalog: Path, data: Path | None) -> Path:
+    return data if data is not None else Path(".data") / catalog.stem
+
+
+def _pair(text: str) -> tuple[str, str]:
+    column, separator, attribute = text.partition("=")
+    if not (column and separator and attribute):
+        raise typer.BadParameter(f"{text!r} is not column=attribute", param_hint="--map")
+    return column, attribute
+
+
+@contextmanager
+def _redis(data: Path) -> Iterator[str]:
+    """The Redis to use: REDIS_URL, else a private one under `data`."""
+    given = os.environ.get("REDIS_URL")
+    if given:
+        yield given
+        return
+    with _failing_plainly():
+        server = EmbeddedRedis.start(data, appendfsync=os.environ.get("TINO_APPENDFSYNC", "everysec"))
+    try:
+        yield server.url
+    finally:
+        server.stop()
+
+
+def _settle(url: str, now: str | None) -> None:
+    """Opens and closes the store once, so that what is wrong is said before any worker starts."""
+
+    async def open_once() -> None:
+        async with _store(url, now):
+            pass
+
+    with _failing_plainly():
+        asyncio.run(open_once())
+
+
+@asynccontextmanager
+async def _store(url: str, now: str | None) -> AsyncIterator[CustomerStore]:
+    store = await open_store(url, now=now)
+    try:
+        yield store
+    finally:
+        await store.ledger.link.close()
+
+
+async def _each(ids: Sequence[str]) -> AsyncIterator[str]:
+    for one in ids:
+        yield one
+
+
+@contextmanager
+def _failing_plainly() -> Iterator[None]:
+    """Errors that the user can do something about end the command with one sentence."""
+    try:
+        yield
+    except (StoreError, ImportFileError, RequestError, ValueError, OSError) as error:
+        say.print(f"tino: {error}", markup=False)
+        raise typer.Exit(code=1) from None
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=say, disable=not sys.stderr.isatty())
+
+
+def _print_diagnostics(found: Sequence[Diagnostic]) -> None:
+    for diagnostic in found:
+        place = f"{diagnostic.file}:{diagnostic.line}:{diagnostic.column}"
+        say.print(f"{place}: {diagnostic.severity}: {diagnostic.path}: {diagnostic.message}", markup=False)
+
+
+def _print_summary(summary: Summary, *, dry: bool) -> None:
+    channels = sorted({channel for _, channel in summary.chosen})
+    table = Table("action", *channels, title="actions x channels")
+    for action in sorted({action for action, _ in summary.chosen}):
+        table.add_row(action, *(str(summary.chosen[action, channel]) for channel in channels))
+    out.print(table)
+    reasons = Table("status", "reason", "customers")
+    for (status, reason), count in summary.reasons.most_common():
+        reasons.add_row(status, reason, str(count))
+    out.print(reasons)
+    if summary.degraded:
+        out.print("degraded: " + ", ".join(f"{why} {count}" for why, count in summary.degraded.items()))
+    kind = "dry run" if dry else "committed"
+    out.print(f"{summary.customers} customers in {summary.seconds:.2f} s, {summary.per_second:,.0f}/s ({kind})")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,171 @@
+"""Building: from a checked catalog to the plan that decisions run on."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from catalog.loading import LoadedCatalog, load_catalog
+from catalog.plan import Channel, ContextWeights, ControlGroup, Plan, Policy, Treatment, bits, schedule_of
+from catalog.policies import ContactPolicy
+from catalog.spec import treatment_id
+from rules.index import Index, Terms
+from rules.programs import compile_program
+
+SCOPE_LABELS = ("direction", "channel", "group", "action", "treatment")
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def load_plan(path: Path, now: datetime | None = None) -> Plan:
+    """The catalog at `path` (a file or a directory), compiled. Raises CatalogError with every error found."""
+    return build_plan(load_catalog(path, now))
+
+
+def build_plan(catalog: LoadedCatalog) -> Plan:
+    return _Builder(catalog).plan()
+
+
+class _Builder:
+    def __init__(self, catalog: LoadedCatalog) -> None:
+        self._catalog = catalog
+        self._spec = catalog.spec
+        self._actions = list(self._spec.actions)
+        self._channels = list(self._spec.channels)
+        self._width = len(self._actions)
+        self._terms = Terms()
+        self._treatments = self._grid()
+
+    def plan(self) -> Plan:
+        spec, checked = self._spec, self._catalog.checked
+        policies = tuple(self._policy(name, policy) for name, policy in spec.contact_policies.items())
+        actions = list(spec.actions.values())
+        every_channel = range(len(self._channels))
+        return Plan(
+            digest=self._catalog.digest,
+            name=spec.name,
+            zone=ZoneInfo(spec.timezone),
+            customer_types=spec.customer,
+            context_types=spec.context,
+            purposes=tuple(spec.purposes),
+            derived={name: compile_program(checked[f"derived.{name}"].tree) for name in spec.derived},
+            width=self._width,
+            repeat=sum(1 << (channel * self._width) for channel in every_channel),
+            declared=self._mask(treatment for treatment in self._treatments if treatment is not None),
+            treatments=tuple(self._treatments),
+            channels={name: self._channel(name) for name in self._channels},
+            placements=self._placements(),
+            schedule=schedule_of((_micros(action.from_), _micros(action.until)) for action in actions),
+            eligible=self._index("eligible"),
+            applicable=self._index("applicable"),
+            suitable=self._index("suitable"),
+            consent_masks=self._consent_masks(),
+            policies=policies,
+            history=max((policy.window for policy in policies), default=0),
+            propensity=np.array([action.propensity for _ in every_channel for action in actions]),
+            value=np.array([action.value for _ in every_channel for action in actions]),
+            lever=np.array([action.lever_factor for _ in every_channel for action in actions]),
+            use_propensity=spec.arbitration.propensity,
+            use_value=spec.arbitration.value,
+            use_lever=spec.arbitration.lever,
+            context_weights=self._context_weights() if spec.arbitration.context else None,
+            exploration_rate=spec.exploration.rate,
+            control=self._control(),
+            fallback=self._fallback(),
+        )
+
+    def _grid(self) -> list[Treatment | None]:
+        grid: list[Treatment | None] = [None] * (self._width * len(self._channels))
+        row = {name: place for place, name in enumerate(self._actions)}
+        for name, action, channel, _ in self._spec.treatments():
+            bit = self._channels.index(channel) * self._width + row[name]
+            valid_for = self._spec.valid_for(name, channel)
+            grid[bit] = Treatment(
+                bit=bit,
+                id=treatment_id(name, channel),
+                action=name,
+                channel=channel,
+                group=action.group or "",
+                direction=self._spec.channels[channel].direction,
+                purpose=self._spec.purpose_of(name, channel),
+                placements=frozenset(self._spec.placements_of(name, channel)),
+                valid_for=None if valid_for is None else valid_for // timedelta(microseconds=1),
+                content=self._catalog.templates[treatment_id(name, channel)],
+            )
+        return grid
+
+    def _mask(self, treatments: Iterable[Treatment]) -> int:
+        return sum(1 << treatment.bit for treatment in treatments)
+
+    def _declared(self) -> list[Treatment]:
+        return [treatment for treatment in self._treatments if treatment is not None]
+
+    def _channel(self, name: str) -> Channel:
+        rule = self._catalog.checked.get(f"channels.{name}.address")
+        mask = self._mask(treatment for treatment in self._declared() if treatment.channel == name)
+        address = None if rule is None else compile_program(rule.tree)
+        return Channel(name, self._spec.channels[name].direction, mask, address)
+
+    def _placements(self) -> dict[str, int]:
+        names = dict.fromkeys(name for channel in self._spec.channels.values() for name in channel.placements)
+        return {
+            name: self._mask(treatment for treatment in self._declared() if name in treatment.placements)
+            for name in names
+        }
+
+    def _index(self, gate: str) -> Index:
+        checked = self._catalog.checked
+        return Index([checked.get(f"actions.{name}.{gate}") for name in self._actions], self._terms)
+
+    def _consent_masks(self) -> dict[str, int]:
+        return {
+            purpose: mask
+            for purpose in self._spec.purposes
+            if (mask := self._mask(treatment for treatment in self._declared() if treatment.purpose == purpose))
+        }
+
+    def _policy(self, name: str, policy: ContactPolicy) -> Policy:
+        given = {label: getattr(policy.scope, label) for label in SCOPE_LABELS}
+        scope = {label: frozenset(values) for label, values in given.items() if values is not None}
+        covered = (
+            treatment
+            for treatment in self._declared()
+            if policy.scope.covers(treatment.direction, treatment.channel, treatment.group or None, treatment.action)
+        )
+        return Policy(name, policy.limit, policy.rolling // timedelta(microseconds=1), scope, self._mask(covered))
+
+    def _context_weights(self) -> ContextWeights | None:
+        entries = [
+            (place, self._catalog.checked[f"actions.{name}.context_weights.{key}.when"], weight.percent)
+            for place, (name, action) in enumerate(self._spec.actions.items())
+            for key, weight in action.context_weights.items()
+        ]
+        if not entries:
+            return None
+        index = Index([rule for _, rule, _ in entries], self._terms)
+        return ContextWeights(
+            index, np.array([place for place, _, _ in entries]), np.array([percent for _, _, percent in entries])
+        )
+
+    def _control(self) -> ControlGroup | None:
+        """Withheld are the treatments of the purposes named, and inbound ones that have no purpose to tell by."""
+        group = self._spec.control_group
+        if group is None or group.share == 0:
+            return None
+        named = self._spec.control_purposes
+        withheld = self._mask(t for t in self._declared() if t.purpose is None or t.purpose in named)
+        return ControlGroup(group.share, self._spec.control_salt, withheld)
+
+    def _fallback(self) -> dict[str, Treatment]:
+        """Per placement the first inbound treatment of the declared action that fits it and asks for no consent."""
+        found: dict[str, Treatment] = {}
+        for placement, action in self._spec.fallback.items():
+            fitting = self._placements()[placement]
+            candidates = (t for bit in bits(fitting) if (t := self._treatments[bit]) is not None)
+            found[placement] = next(t for t in candidates if t.action == action and t.purpose is None)
+        return found
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)

@@ -1,0 +1,151 @@
+"""Lint: what loads, but can never do what it seems to say."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from catalog.contradictions import contradictory
+from catalog.expressions import GATES
+from catalog.nodes import Path
+from catalog.report import Report
+from catalog.spec import Catalog
+from catalog.template_checks import renders_bare
+from catalog.templates import has_markup
+from rules.checking import CheckedRule
+
+_KNOWN_TREATMENT_KEYS = ("placements", "valid_for")
+
+
+def lint(spec: Catalog, checked: Mapping[str, CheckedRule], report: Report, now: datetime | None) -> None:
+    """Warns of declarations without effect; with `now` (aware), also of times that have passed."""
+    if not spec.actions:
+        report.warning("no-actions", ("actions",), "no actions: every answer will be nothing")
+    for name in spec.actions:
+        _lint_action(spec, name, checked, report, now)
+    for path, rule in checked.items():
+        _lint_rule(tuple(path.split(".")), rule, report)
+    _lint_channels(spec, report)
+    _lint_placements(spec, report)
+    _lint_purposes(spec, report)
+    _lint_policies(spec, report)
+    _lint_fallback(spec, report)
+
+
+def _lint_action(
+    spec: Catalog, name: str, checked: Mapping[str, CheckedRule], report: Report, now: datetime | None
+) -> None:
+    path, action = ("actions", name), spec.actions[name]
+    if not action.treatments:
+        report.warning("no-treatments", path, f"`{name}` has no treatments, so it is never chosen", at_key=True)
+    if action.value == 0 and spec.arbitration.value:
+        report.warning("value-zero", (*path, "value"), f"`value` of `{name}` is 0: every other action ranks above it")
+    if action.propensity == 0 and spec.arbitration.propensity:
+        message = f"`propensity` of `{name}` is 0: every other action ranks above it"
+        report.warning("propensity-zero", (*path, "propensity"), message)
+    if action.from_ and action.until and action.from_ >= action.until:
+        message = f"`until` is not after `from`: `{name}` is never live"
+        report.warning("never-live", (*path, "until"), message)
+    elif action.until and now and action.until <= now:
+        report.warning("past", (*path, "until"), f"`until` has passed: `{name}` is not live any more")
+    rules = [checked[f"actions.{name}.{gate}"] for gate in GATES if getattr(action, gate) is not None]
+    if all(rule.always is not False for rule in rules) and contradictory(rule.tree for rule in rules):
+        gates = " and ".join(f"`{gate}`" for gate in GATES if getattr(action, gate) is not None)
+        report.warning("never", path, f"{gates} can't all be true: `{name}` is never chosen", at_key=True)
+    for channel, treatment in action.treatments.items():
+        _lint_treatment(spec, name, channel, set(treatment.content), report)
+
+
+def _lint_treatment(spec: Catalog, action: str, channel: str, content: set[str], report: Report) -> None:
+    path = ("actions", action, "treatments", channel)
+    declared = spec.channels.get(channel)
+    if declared is None:
+        return
+    if not content:
+        report.warning("no-content", path, f"`{action}` has nothing to show on `{channel}`", at_key=True)
+    for key in sorted(content):
+        known = next((name for name in _KNOWN_TREATMENT_KEYS if _alike(key, name)), None)
+        if known:
+            message = f"`{key}` is taken as content; did you mean `{known}`?"
+            report.warning("content-key", (*path, key), message, at_key=True)
+
+
+def _alike(key: str, name: str) -> bool:
+    squeezed = key.lower().replace("-", "").replace("_", "").rstrip("s")
+    return squeezed == name.replace("_", "").rstrip("s")
+
+
+def _lint_rule(path: Path, rule: CheckedRule, report: Report) -> None:
+    if rule.always is None or path[0] == "derived":
+        return
+    if path[-1] in GATES and not rule.always:
+        message = f"`{path[-1]}` is false for every customer: `{path[1]}` is never chosen"
+        report.warning("never", path, message)
+    elif path[-1] == "when" and not rule.always:
+        report.warning("never", path, f"`when` is never true: weight `{path[-2]}` has no effect")
+    elif rule.always and rule.source.strip() != "true":
+        report.warning("always", path, f"`{path[-1]}` is true for every customer: it decides nothing")
+
+
+def _lint_channels(spec: Catalog, report: Report) -> None:
+    used = {channel for _, _, channel, _ in spec.treatments()}
+    for name in spec.channels:
+        if name not in used:
+            report.warning("unused-channel", ("channels", name), f"no treatment uses channel `{name}`", at_key=True)
+
+
+def _lint_placements(spec: Catalog, report: Report) -> None:
+    filled = {
+        (channel, placement)
+        for action, _, channel, _ in spec.treatments()
+        if channel in spec.channels
+        for placement in spec.placements_of(action, channel)
+    }
+    for name, channel in spec.channels.items():
+        for place, placement in enumerate(channel.placements):
+            if (name, placement) not in filled:
+                message = f"no treatment fits placement `{placement}` of `{name}`"
+                report.warning("unused-placement", ("channels", name, "placements", str(place)), message)
+
+
+def _lint_purposes(spec: Catalog, report: Report) -> None:
+    named = {channel.purpose for channel in spec.channels.values()}
+    named |= {action.purpose for action in spec.actions.values()}
+    for place, purpose in enumerate(spec.purposes):
+        if purpose not in named:
+            message = f"no channel or action has the purpose `{purpose}`"
+            report.warning("unused-purpose", ("purposes", str(place)), message)
+
+
+def _lint_policies(spec: Catalog, report: Report) -> None:
+    for name, policy in spec.contact_policies.items():
+        path = ("contact_policies", name)
+        if policy.limit == 0:
+            message = f"`limit` is 0: what `{name}` covers is never chosen"
+            report.warning("limit-zero", (*path, "limit"), message)
+        if policy.scope.unlimited:
+            message = f"`{name}` has no scope: it counts and holds back every contact on every channel"
+            report.warning("unscoped", path, message, at_key=True)
+        elif not any(
+            policy.scope.covers(spec.channels[channel].direction, channel, action.group, action_name)
+            for action_name, action, channel, _ in spec.treatments()
+            if channel in spec.channels
+        ):
+            report.warning(
+                "covers-nothing", (*path, "scope"), f"no treatment falls in the scope of `{name}`", at_key=True
+            )
+
+
+def _lint_fallback(spec: Catalog, report: Report) -> None:
+    for placement, action in spec.fallback.items():
+        if action not in spec.actions:
+            continue
+        for channel, treatment in spec.actions[action].treatments.items():
+            if channel not in spec.channels or placement not in spec.placements_of(action, channel):
+                continue
+            for key, text in treatment.content.items():
+                if isinstance(text, str) and has_markup(text) and not renders_bare(text):
+                    path = ("actions", action, "treatments", channel, key)
+                    message = (
+                        f"`{key}` is shown as the fallback of `{placement}`, where the customer may not be known: "
+                        "give attributes a default, as in {{ customer.first_name | default('') }}"
+                    )
+                    report.warning("fallback-content", path, message)

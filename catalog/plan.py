@@ -1,0 +1,196 @@
+"""The plan: a catalog compiled into what a decision needs, so that deciding is masks, one vector and a template.
+
+Everything that can be looked up, parsed or multiplied in advance is, here, once per load. A *treatment* (an action on a
+channel) is a bit: number `channel * width + action`, in the catalog's order, `width` being the number of actions. So
+the treatments of a set of actions are one multiplication by `repeat`, a channel or a placement is a mask, and an empty
+slot in the grid (an action without that channel) is a bit that `declared` lacks.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+# FINAL (lead): catalog.templates.Content with .render(customer: Mapping, context: Mapping) and catalog.diagnostics.RenderError stay as
+# they are now; LoadedCatalog.templates maps treatment id -> Content. Please do not change these again.
+from catalog.templates import Content
+from rules.index import Index
+from rules.programs import Frame, Program
+from rules.types import AttributeType
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """One action on one channel. `purpose` None means that no consent is asked.
+
+    `valid_for` is how long an answer with it stands, in microseconds; None where nothing limits it.
+    """
+
+    bit: int
+    id: str
+    action: str
+    channel: str
+    group: str
+    direction: str
+    purpose: str | None
+    placements: frozenset[str]
+    valid_for: int | None
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A frequency cap: at most `limit` counted contacts in any (t − window, t], window in microseconds.
+
+    `scope` maps a label (direction, channel, group, action, treatment) to the values counted and blocked; `blocks` is
+    the mask of the treatments it blocks.
+    """
+
+    name: str
+    limit: int
+    window: int
+    scope: Mapping[str, frozenset[str]]
+    blocks: int
+
+    def counts(self, labels: Mapping[str, str]) -> bool:
+        return all(labels[label] in values for label, values in self.scope.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Which actions are within their dates: `masks[i]` holds from `starts[i - 1]` (microseconds) until `starts[i]`."""
+
+    starts: tuple[int, ...]
+    masks: tuple[int, ...]
+
+    def at(self, now: int) -> int:
+        return self.masks[bisect_right(self.starts, now)]
+
+
+@dataclass(frozen=True, slots=True)
+class ContextWeights:
+    """Percents added to an action's context weight while a rule holds: rule i adds `percents[i]` to `actions[i]`."""
+
+    index: Index
+    actions: NDArray[np.intp]
+    percents: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class ControlGroup:
+    """`share` of customers, by hash of id and salt, get none of the treatments in `withheld`."""
+
+    share: float
+    salt: str
+    withheld: int
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """`mask` of its treatments; `address` computes where an outbound one reaches the customer."""
+
+    name: str
+    direction: str
+    mask: int
+    address: Program | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A compiled catalog. Vectors have one element per bit of the treatment grid."""
+
+    digest: str
+    name: str
+    zone: ZoneInfo
+    customer_types: Mapping[str, AttributeType]
+    context_types: Mapping[str, AttributeType]
+    purposes: tuple[str, ...]
+    derived: Mapping[str, Program]
+    width: int
+    repeat: int
+    declared: int
+    treatments: tuple[Treatment | None, ...]
+    channels: Mapping[str, Channel]
+    placements: Mapping[str, int]
+    schedule: Schedule
+    eligible: Index
+    applicable: Index
+    suitable: Index
+    consent_masks: Mapping[str, int]
+    policies: tuple[Policy, ...]
+    history: int
+    propensity: Vector
+    value: Vector
+    lever: Vector
+    use_propensity: bool
+    use_value: bool
+    use_lever: bool
+    context_weights: ContextWeights | None
+    exploration_rate: float
+    control: ControlGroup | None
+    fallback: Mapping[str, Treatment]
+
+    def treatment(self, bit: int) -> Treatment:
+        found = self.treatments[bit]
+        if found is None:
+            raise LookupError(f"no treatment is declared for bit {bit}")
+        return found
+
+    def actions_of(self, treatments: int) -> int:
+        """The actions that have at least one of `treatments`, as bits."""
+        full = (1 << self.width) - 1
+        actions = 0
+        while treatments:
+            actions |= treatments & full
+            treatments >>= self.width
+        return actions
+
+    def frame(self, attributes: dict[str, Any], context: dict[str, Any], now: datetime) -> Frame:
+        """What rules and templates see; the zone is the customer's if they have one, else the catalog's."""
+        return Frame(attributes, context, now, customer_zone(attributes, self.zone))
+
+
+def customer_zone(attributes: Mapping[str, Any], otherwise: ZoneInfo) -> ZoneInfo | None:
+    """The customer's declared zone; None when it names no zone we know, so that nothing is guessed from it."""
+    name = attributes.get("timezone")
+    if name is None:
+        return otherwise
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return None
+
+
+def bits(mask: int) -> Iterable[int]:
+    while mask:
+        low = mask & -mask
+        yield low.bit_length() - 1
+        mask ^= low
+
+
+def schedule_of(periods: Iterable[tuple[int | None, int | None]]) -> Schedule:
+    """`periods` gives each action's first and past-the-last moment in microseconds, None where open."""
+    changes: dict[int, int] = {}
+    mask = 0
+    for action, (start, end) in enumerate(periods):
+        if start is None:
+            mask |= 1 << action
+        else:
+            changes[start] = changes.get(start, 0) | 1 << action
+        if end is not None and (start is None or end > start):
+            changes[end] = changes.get(end, 0) ^ (1 << action)
+        elif end is not None and start is not None:
+            changes[start] &= ~(1 << action)
+    masks = [mask]
+    starts = sorted(changes)
+    for start in starts:
+        mask ^= changes[start]
+        masks.append(mask)
+    return Schedule(tuple(starts), tuple(masks))

@@ -1,0 +1,65 @@
+"""The closed vocabularies of an answer. They grow; a member never changes its meaning."""
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """What kind of answer this is."""
+
+    DECIDED = "decided"
+    FALLBACK = "fallback"
+    NOTHING = "nothing"
+    CONTROL = "control"
+
+
+class Gate(StrEnum):
+    """The steps that can rule a treatment out, in the order they are asked."""
+
+    DATES = "dates"
+    ELIGIBLE = "eligible"
+    APPLICABLE = "applicable"
+    SUITABLE = "suitable"
+    REACHABLE = "reachable"
+    CONSENT = "consent"
+    CONTACT_POLICY = "contact_policy"
+    CONTENT = "content"
+
+
+class Reason(StrEnum):
+    """Why the answer is what it is. For `nothing` and `fallback`: the gate that took out the last candidate."""
+
+    RANKED = "ranked"
+    EXPLORED = "explored"
+    CONTROL_GROUP = "control_group"
+    NO_TREATMENT = "no_treatment"
+    OUT_OF_DATES = "out_of_dates"
+    NOT_ELIGIBLE = "not_eligible"
+    NOT_APPLICABLE = "not_applicable"
+    NOT_SUITABLE = "not_suitable"
+    NOT_REACHABLE = "not_reachable"
+    NO_CONSENT = "no_consent"
+    CONTACT_POLICY = "contact_policy"
+    UNRENDERABLE = "unrenderable"
+    DEGRADED = "degraded"
+
+
+class Degradation(StrEnum):
+    """What could not be relied on while answering. Any of these means that nobody was contacted by this answer."""
+
+    STORE_UNAVAILABLE = "store_unavailable"
+    STORE_FULL = "store_full"
+    DEADLINE = "deadline"
+    CLOCK = "clock"
+    CONTENTION = "contention"
+
+
+EMPTIED_BY: dict[Gate, Reason] = {
+    Gate.DATES: Reason.OUT_OF_DATES,
+    Gate.ELIGIBLE: Reason.NOT_ELIGIBLE,
+    Gate.APPLICABLE: Reason.NOT_APPLICABLE,
+    Gate.SUITABLE: Reason.NOT_SUITABLE,
+    Gate.REACHABLE: Reason.NOT_REACHABLE,
+    Gate.CONSENT: Reason.NO_CONSENT,
+    Gate.CONTACT_POLICY: Reason.CONTACT_POLICY,
+    Gate.CONTENT: Reason.UNRENDERABLE,
+}

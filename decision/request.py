@@ -1,0 +1,132 @@
+"""The request: decoded strictly, then resolved against the catalog into masks and typed values."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+
+from catalog.plan import Plan
+from rules.types import coerce, shown
+
+MOST_PER_ANSWER = 50
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=MOST_PER_ANSWER)]
+
+
+class PlacementRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A spot to fill with at most `limit` treatments."""
+
+    id: str
+    limit: Limit = 1
+
+
+class NextActionRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The body of `POST /next-action`. `deadline_ms` is how long the caller waits, in milliseconds from receipt."""
+
+    customer_id: Identifier
+    channels: Annotated[list[str], msgspec.Meta(min_length=1, max_length=50)] | msgspec.UnsetType = msgspec.UNSET
+    placements: (
+        Annotated[list[str | PlacementRequest], msgspec.Meta(min_length=1, max_length=50)] | msgspec.UnsetType
+    ) = msgspec.UNSET
+    context: dict[str, Any] = {}
+    limit: Limit = 1
+    request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | msgspec.UnsetType = msgspec.UNSET
+    deadline_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] | msgspec.UnsetType = msgspec.UNSET
+    dry_run: bool = False
+
+
+class RequestError(ValueError):
+    """A request the catalog has no answer for. `pointer` is the JSON pointer of the field, `code` is stable."""
+
+    def __init__(self, code: str, pointer: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.pointer = pointer
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place in the answer: up to `limit` of the treatments in `mask`."""
+
+    placement: str | None
+    mask: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request resolved against one plan."""
+
+    customer_id: str
+    channels: tuple[str, ...]
+    slots: tuple[Slot, ...]
+    context: dict[str, Any]
+    dry_run: bool = False
+
+
+def resolve(request: NextActionRequest, plan: Plan) -> Ask:
+    """Raises RequestError on channels, placements and context that the catalog doesn't declare."""
+    channels = _channels(request, plan)
+    return Ask(request.customer_id, channels, _slots(request, plan, channels), _context(request, plan), request.dry_run)
+
+
+def _channels(request: NextActionRequest, plan: Plan) -> tuple[str, ...]:
+    if request.channels is msgspec.UNSET:
+        return tuple(name for name, channel in plan.channels.items() if channel.direction == "inbound")
+    for position, name in enumerate(request.channels):
+        if name not in plan.channels:
+            raise _undeclared("channel", name, plan.channels, f"/channels/{position}")
+    return tuple(dict.fromkeys(request.channels))
+
+
+def _slots(request: NextActionRequest, plan: Plan, channels: Iterable[str]) -> tuple[Slot, ...]:
+    inbound = outbound = 0
+    for name in channels:
+        channel = plan.channels[name]
+        if channel.direction == "inbound":
+            inbound |= channel.mask
+        else:
+            outbound |= channel.mask
+    if request.placements is msgspec.UNSET:
+        return (Slot(None, inbound | outbound, request.limit),)
+    slots: dict[str, Slot] = {}
+    for position, wanted in enumerate(request.placements):
+        name, limit = (wanted, 1) if isinstance(wanted, str) else (wanted.id, wanted.limit)
+        pointer = f"/placements/{position}"
+        if name not in plan.placements:
+            raise _undeclared("placement", name, plan.placements, pointer)
+        if name in slots:
+            raise RequestError("duplicate_placement", pointer, f"placement {shown(name)} is asked for twice")
+        slots[name] = Slot(name, plan.placements[name] & inbound, limit)
+    if sum(slot.limit for slot in slots.values()) > MOST_PER_ANSWER:
+        raise RequestError("too_many", "/placements", f"an answer holds at most {MOST_PER_ANSWER} actions")
+    best_outbound = (Slot(None, outbound, 1),) if outbound else ()
+    return (*slots.values(), *best_outbound)
+
+
+def _context(request: NextActionRequest, plan: Plan) -> dict[str, Any]:
+    values = {}
+    for name, raw in request.context.items():
+        kind = plan.context_types.get(name)
+        pointer = f"/context/{escaped(name)}"
+        if kind is None:
+            raise _undeclared("context", name, plan.context_types, pointer)
+        try:
+            values[name] = coerce(kind, raw)
+        except ValueError as error:
+            raise RequestError("wrong_type", pointer, f"context {shown(name)}: {error}") from None
+    return values
+
+
+def escaped(name: str) -> str:
+    """`name` as a step of a JSON pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _undeclared(what: str, name: str, declared: Mapping[str, object], pointer: str) -> RequestError:
+    close = difflib.get_close_matches(name, declared, 1)
+    hint = f"; did you mean {close[0]!r}?" if close else f"; declared are {', '.join(list(declared)[:20]) or 'none'}"
+    return RequestError(f"unknown_{what}", pointer, f"{what} {shown(name)} is not declared in the catalog{hint}")

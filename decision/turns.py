@@ -1,0 +1,39 @@
+"""Inside a worker, requests for one customer take turns: two of them would only make each other's commit fail."""
+
+import asyncio
+from collections import deque
+
+from features.deadline import Deadline
+
+
+class Turns:
+    """Per customer, one at a time, first come first served. A free turn costs one dictionary entry."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+
+    async def take(self, customer_id: str, deadline: Deadline) -> bool:
+        """Waits for the turn; False when the deadline passed first. Who got True must `give` it back."""
+        queue = self._waiting.get(customer_id)
+        if queue is None:
+            self._waiting[customer_id] = deque()
+            return True
+        turn = asyncio.get_running_loop().create_future()
+        queue.append(turn)
+        try:
+            await asyncio.wait((turn,), timeout=deadline.left())
+        except asyncio.CancelledError:
+            if not turn.cancel():
+                self.give(customer_id)
+            raise
+        return not turn.cancel()
+
+    def give(self, customer_id: str) -> None:
+        """Passes the turn to the next in line."""
+        queue = self._waiting[customer_id]
+        while queue:
+            turn = queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        del self._waiting[customer_id]

@@ -1,0 +1,95 @@
+-- Compare and commit: the one place where a customer's state changes.
+--
+-- A worker has decided on a state of some version. Only if that is still the version, the new state, the record of
+-- the decision and what is to be sent are written, together. Otherwise the reply carries what is true now, and the
+-- worker decides again. The script compares and appends; it knows nothing of policy.
+--
+-- A state is one string: version (16 bytes: counter, then randomness), time of the last commit (16 digits,
+-- microseconds), then a body that is opaque here. No body: a tombstone. No key: absent, whose version is ''.
+--
+-- Redis does not undo a script that fails half way. So every check comes before the first write, and the first write
+-- is one that Redis refuses when memory is full; after it nothing in here can fail on a key only Tino writes.
+--
+-- KEYS  1 state  2 request  3 ticket  4 decisions  5 outbox
+-- ARGV  1 a msgpack array, in the order in which it is taken apart below; '' and 0 stand for "none"
+--
+-- Replies start with a name and the server's time, which already has the service's offset added.
+
+local STATE, REQUEST, TICKET, DECISIONS, OUTBOX = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local MOST_CLOCK_ERROR_US = 250000
+local TICKET_MS = 20
+local REQUEST_KEPT_S = 86400
+
+local offset_us, now_us, expected, state, ttl_ms, ticket, body_hash, decision_id, record, outbox =
+  unpack(cmsgpack.unpack(ARGV[1]), 1, 10)
+
+local clock = redis.call('TIME')
+local server_us = tonumber(clock[1]) * 1000000 + tonumber(clock[2]) + offset_us
+
+-- A request that was answered before is answered the same, whatever has changed since.
+if body_hash ~= '' then
+  local answered = redis.call('GET', REQUEST)
+  if answered then
+    local first_hash, first_id, entry = unpack(cmsgpack.unpack(answered), 1, 3)
+    local kept = entry ~= '' and redis.call('XRANGE', DECISIONS, entry, entry)[1]
+    return {'repeated', server_us, first_hash, first_id, kept and kept[2][4] or false}
+  end
+end
+
+local header = redis.call('GETRANGE', STATE, 0, 31)
+local version, last_us = string.sub(header, 1, 16), 0
+if header ~= '' then
+  last_us = tonumber(string.sub(header, 17, 32))
+  if #header < 32 or not last_us then
+    return redis.error_reply('CORRUPT the state at ' .. STATE .. ' has no version and time')
+  end
+end
+
+-- A fast worker would free windows early, a slow one hold them.
+if math.abs(now_us - server_us) > MOST_CLOCK_ERROR_US then
+  return {'clock_off', server_us, last_us}
+end
+
+local function moved(held_ms)
+  return {'moved', server_us, redis.call('GET', STATE), held_ms}
+end
+
+local holder = redis.call('GET', TICKET)
+if holder and holder ~= ticket then
+  return moved(math.max(redis.call('PTTL', TICKET), 1))
+end
+if version ~= expected then
+  if ticket ~= '' and not holder then
+    redis.call('SET', TICKET, ticket, 'PX', TICKET_MS)
+  end
+  return moved(0)
+end
+
+-- The state is the one that was decided on, but at a time before its last commit: a past that others have counted.
+if now_us < last_us then
+  return {'clock_off', server_us, last_us}
+end
+
+-- From here on it is written. The streams go first: they alone could be refused for more than memory.
+local entry = ''
+if record ~= '' then
+  entry = redis.call('XADD', DECISIONS, '*', 'd', decision_id, 'r', record)
+end
+for _, message in ipairs(outbox) do
+  redis.call('XADD', OUTBOX, '*', 'm', message)
+end
+if state ~= '' then
+  last_us = now_us
+  if ttl_ms > 0 then
+    redis.call('SET', STATE, state, 'PX', ttl_ms)
+  else
+    redis.call('SET', STATE, state)
+  end
+end
+if body_hash ~= '' then
+  redis.call('SET', REQUEST, cmsgpack.pack({body_hash, decision_id, entry}), 'EX', REQUEST_KEPT_S)
+end
+if holder then
+  redis.call('DEL', TICKET)
+end
+return {'committed', server_us, last_us}

@@ -1,0 +1,157 @@
+"""A commit and what can come of it. How it travels to `commit.lua` and back, as pure functions.
+
+What a state looks like in Redis is written down in `commit.lua`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from features.errors import CorruptState
+
+TOMBSTONE_MS = 30 * 24 * 3600 * 1000
+HEADER = 32
+_VERSION = 16
+
+_ARRAY_OF_10, _ARRAY = b"\x9a", b"\xdd"
+_number = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A customer's state as it stands in Redis."""
+
+    version: bytes
+    """Compared whole. b"" if there is no such key."""
+    last_us: int
+    """Service time of the last commit, microseconds since 1970; 0 if absent."""
+    body: bytes
+    """b"" if absent or deleted."""
+
+
+ABSENT = Stored(b"", 0, b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one decision, or one event, wants to be true of a customer."""
+
+    customer_id: str
+    expected: bytes
+    """The version it was decided on; b"" for an absent customer."""
+    now_us: int
+    """The service time it was decided at, microseconds since 1970."""
+    body: bytes | None
+    """The new state, not empty. None leaves state and version as they are; the version is compared all the same."""
+    ttl_ms: int | None = None
+    """How long the state lives if nothing follows; None keeps it for ever."""
+    tombstone: bool = False
+    """Delete the customer: `body` must be None. The mark stays 30 days, so that no old copy is taken for current."""
+    request: tuple[bytes, bytes] | None = None
+    """Digest of the request id, hash of the request's body."""
+    decision_id: str | None = None
+    record: bytes | None = None
+    outbox: Sequence[bytes] = ()
+    ticket: bytes | None = None
+    """Ask for the right of way, by a token of one's own, after losing several times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Written. `version` and `last_us` are those of the state now."""
+
+    version: bytes
+    server_us: int
+    last_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Not written: decide again on `stored`. If `held_ms` is above 0, another holds the ticket for that long still."""
+
+    stored: Stored
+    server_us: int
+    held_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Not written: this request id was answered before. `record` is None if there was none or it was archived."""
+
+    body_hash: bytes
+    decision_id: str | None
+    record: bytes | None
+    server_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClockOff:
+    """Not written: `now_us` was more than 250 ms off the server's time, or before the state's last commit."""
+
+    server_us: int
+    last_us: int
+
+
+Outcome = Committed | Moved | Repeated | ClockOff
+
+
+def next_version(expected: bytes, random: bytes) -> bytes:
+    """The counter one up, with 8 new random bytes: a counter alone would repeat after a lost timeline."""
+    return (int.from_bytes(expected[:8]) + 1).to_bytes(8) + random
+
+
+def pack(commit: Commit, version: bytes, clock_offset_us: int) -> bytes:
+    """The script's argument. `version` is what the state gets if the commit writes one. Raises ValueError."""
+    writes = commit.tombstone or commit.body is not None
+    if commit.body == b"" or (commit.tombstone and commit.body is not None):
+        raise ValueError("a body is not empty, and a tombstone has none")
+    state = b"%b%016d%b" % (version, commit.now_us, commit.body or b"") if writes else b""
+    ttl_ms = TOMBSTONE_MS if commit.tombstone else commit.ttl_ms or 0
+    body_hash = commit.request[1] if commit.request else b""
+    return b"".join(
+        (
+            _ARRAY_OF_10,
+            _number(clock_offset_us),
+            _number(commit.now_us),
+            _string(commit.expected),
+            _string(state),
+            _number(ttl_ms),
+            _string(commit.ticket or b""),
+            _string(body_hash),
+            _string((commit.decision_id or "").encode()),
+            _string(commit.record or b""),
+            _ARRAY + len(commit.outbox).to_bytes(4),
+            *map(_string, commit.outbox),
+        )
+    )
+
+
+def _string(data: bytes) -> bytes:
+    """As msgpack's str, whatever the bytes: the msgpack inside Redis 6.2 does not know its bin type."""
+    return b"\xdb" + len(data).to_bytes(4) + data
+
+
+def unpack(reply: list[Any], commit: Commit, version: bytes) -> Outcome:
+    """The outcome in the script's reply. Raises CorruptState."""
+    kind, server_us = reply[0], reply[1]
+    if kind == b"committed":
+        writes = commit.tombstone or commit.body is not None
+        return Committed(version if writes else commit.expected, server_us, reply[2])
+    if kind == b"moved":
+        return Moved(read_state(reply[2]), server_us, reply[3])
+    if kind == b"repeated":
+        return Repeated(reply[2], reply[3].decode() or None, reply[4], server_us)
+    return ClockOff(server_us, reply[2])
+
+
+def read_state(raw: bytes | None) -> Stored:
+    """Raises CorruptState."""
+    if raw is None:
+        return ABSENT
+    if len(raw) < HEADER or not raw[_VERSION:HEADER].isdigit():
+        raise CorruptState("a customer's state has no version and time")
+    return Stored(raw[:_VERSION], int(raw[_VERSION:HEADER]), raw[HEADER:])

@@ -1,0 +1,99 @@
+"""The customer: everything a decision needs to know about a person, as one value that changes as a whole.
+
+Pure: every change is a function from one `Customer` to the next; times are arguments, in microseconds since 1970 UTC.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+
+class Consent(msgspec.Struct, frozen=True, array_like=True):
+    """A statement for one purpose. `at` is when it was made, `source` where."""
+
+    granted: bool
+    at: int
+    source: str = ""
+
+
+class Contact(msgspec.Struct, frozen=True, array_like=True):
+    """One occasion on which the customer was, or is about to be, reached; its labels are those of that moment."""
+
+    at: int
+    action: str
+    channel: str
+    group: str
+    direction: str
+    decision: str
+
+
+class Customer(msgspec.Struct, frozen=True, array_like=True):
+    """Typed attributes, consents per purpose and recent contacts, oldest first.
+
+    A `test` customer is decided for like any other, but nothing is ever emitted to them.
+    """
+
+    attributes: dict[str, Any] = {}
+    consents: dict[str, Consent] = {}
+    contacts: tuple[Contact, ...] = ()
+    test: bool = False
+
+    @property
+    def anonymous(self) -> bool:
+        """Nobody has told us anything about them: all we know comes from our own contacts."""
+        return not self.attributes and not self.consents and not self.test
+
+
+EMPTY = Customer()
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Customer)
+
+
+def encode(customer: Customer) -> bytes:
+    return _encoder.encode(customer)
+
+
+def decode(body: bytes) -> Customer:
+    """Timestamps come back as aware datetimes in UTC. Raises msgspec.DecodeError on bytes that aren't a customer."""
+    return _decoder.decode(body) if body else EMPTY
+
+
+def with_attributes(customer: Customer, changes: Mapping[str, Any]) -> Customer:
+    """`changes` applied as a JSON merge patch (RFC 7396): None removes the attribute."""
+    merged = {**customer.attributes, **changes}
+    kept = {name: value for name, value in merged.items() if value is not None}
+    return msgspec.structs.replace(customer, attributes=kept)
+
+
+def with_consent(customer: Customer, purpose: str, statement: Consent) -> Customer:
+    """The newest statement wins; of two of the same time, the refusal."""
+    known = customer.consents.get(purpose)
+    if known is not None and (known.at, not known.granted) > (statement.at, not statement.granted):
+        return customer
+    return msgspec.structs.replace(customer, consents={**customer.consents, purpose: statement})
+
+
+def with_contacts(customer: Customer, added: tuple[Contact, ...], keep_since: int, keep_latest: int) -> Customer:
+    """`added` appended; older contacts are dropped unless newer than `keep_since` or among the `keep_latest` last."""
+    contacts = customer.contacts
+    spare = len(contacts) - keep_latest
+    dropped = 0
+    while dropped < spare and contacts[dropped].at <= keep_since:
+        dropped += 1
+    return msgspec.structs.replace(customer, contacts=contacts[dropped:] + added)
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970 UTC, exactly."""
+    span = moment - _EPOCH
+    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
+
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def moment(micros_since_1970: int) -> datetime:
+    from_seconds, rest = divmod(micros_since_1970, 1_000_000)
+    return datetime.fromtimestamp(from_seconds, _EPOCH.tzinfo).replace(microsecond=rest)

@@ -1,0 +1,111 @@
+"""What can go wrong between a worker and its Redis.
+
+StoreError
+├── NotConnected          nothing was sent: trying again is safe
+├── Uncertain             it was sent and no answer came: it may have been applied
+│   ├── ConnectionLost      the connection ended, or fell silent
+│   └── StoreTimeout        the caller's time ran out first
+├── RedisReplyError       Redis answered with an error: not applied
+│   ├── NoScript            the script is not loaded (any more)
+│   ├── OutOfMemory         maxmemory is reached and nothing may be evicted
+│   ├── ReadOnly            this Redis is a replica now
+│   ├── Loading             Redis is still reading its append-only file
+│   └── AuthRefused         no, or wrong, credentials, or a command they do not cover
+├── CorruptState          a customer's key holds something this ledger never wrote
+├── LayoutMismatch        the keys in Redis were laid out by other settings
+└── RedisServerError      the private redis-server does not come up
+    └── NoRedisServer       there is no redis-server to run
+"""
+
+# They are named as a caller thinks of them, which is rarely as errors.
+# ruff: noqa: N818
+
+from __future__ import annotations
+
+import re
+
+
+class StoreError(Exception):
+    """Base of all the above."""
+
+
+class NotConnected(StoreError):
+    """The command was never written."""
+
+
+class Uncertain(StoreError):
+    """The command was written; whether it was applied is not known. Resolve by request or decision id."""
+
+
+class ConnectionLost(Uncertain):
+    """The connection ended between command and reply."""
+
+
+class StoreTimeout(Uncertain):
+    """The reply did not come in time. It may still come: it is then dropped."""
+
+
+class RedisReplyError(StoreError):
+    """An error reply. `reply_code` is its first word, such as ``WRONGTYPE``."""
+
+    @property
+    def reply_code(self) -> str:
+        return str(self).partition(" ")[0]
+
+
+class NoScript(RedisReplyError):
+    pass
+
+
+class OutOfMemory(RedisReplyError):
+    pass
+
+
+class ReadOnly(RedisReplyError):
+    pass
+
+
+class Loading(RedisReplyError):
+    pass
+
+
+class AuthRefused(RedisReplyError):
+    pass
+
+
+class CorruptState(StoreError):
+    pass
+
+
+class LayoutMismatch(StoreError):
+    pass
+
+
+class RedisServerError(StoreError):
+    pass
+
+
+class NoRedisServer(RedisServerError):
+    pass
+
+
+_BY_REPLY_CODE: dict[str, type[RedisReplyError]] = {
+    "NOSCRIPT": NoScript,
+    "OOM": OutOfMemory,
+    "READONLY": ReadOnly,
+    "LOADING": Loading,
+    "NOAUTH": AuthRefused,
+    "WRONGPASS": AuthRefused,
+    "NOPERM": AuthRefused,
+}
+
+
+# Redis 6.2 wraps what went wrong inside a script: "ERR Error running script (…): @user_script:9: … -OOM command not …"
+_IN_SCRIPT = re.compile(r"ERR Error running script .*?: -([A-Z]+) ")
+
+
+def reply_error(text: str) -> RedisReplyError:
+    """The error for the text of one error reply."""
+    wrapped = _IN_SCRIPT.match(text)
+    code = wrapped[1] if wrapped else text.partition(" ")[0]
+    return _BY_REPLY_CODE.get(code, RedisReplyError)(text)

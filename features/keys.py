@@ -1,0 +1,111 @@
+"""Names in Redis.
+
+    tino:meta                     hash: format, partitions, clock
+    tino:{<p>}:c:<customer_id>    a customer's state
+    tino:{<p>}:q:<digest>         what a request id was answered with
+    tino:{<p>}:t:<customer_id>    a ticket: who may commit to this customer next
+    tino:{<p>}:decisions          stream of decision records
+    tino:{<p>}:outbox             stream of what is to be sent
+
+All keys of one customer carry the same hash tag, their partition's, so that one script may touch them on a cluster.
+The partition follows from the id by CRC-32 and the number of partitions, which is why that number is written down in
+Redis and can't be changed under data: every customer would be looked for in the wrong place.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import NamedTuple
+
+from features.errors import LayoutMismatch
+from features.link import Link
+
+FORMAT = 1
+META = "tino:meta"
+PARTITIONS = 16
+MOST_PARTITIONS = 16384  # the slots of a cluster
+
+_DECISION_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class CommitKeys(NamedTuple):
+    """The keys one commit may touch, in the order in which the script takes them."""
+
+    state: str
+    request: str
+    ticket: str
+    decisions: str
+    outbox: str
+
+
+class Layout:
+    """Where things are, for a number of partitions from 1 to 16384."""
+
+    __slots__ = ("_prefixes", "partitions")
+
+    def __init__(self, partitions: int = PARTITIONS) -> None:
+        if not 1 <= partitions <= MOST_PARTITIONS:
+            raise ValueError(f"partitions must be from 1 to {MOST_PARTITIONS}, not {partitions}")
+        self.partitions = partitions
+        self._prefixes = [f"tino:{{{partition}}}:" for partition in range(partitions)]
+
+    def partition(self, customer_id: str) -> int:
+        return zlib.crc32(customer_id.encode()) % self.partitions
+
+    def state(self, customer_id: str) -> str:
+        return f"{self._prefixes[self.partition(customer_id)]}c:{customer_id}"
+
+    def states(self, partition: int) -> str:
+        """What the state keys of a partition begin with; the customer's id follows."""
+        return f"{self._prefixes[partition]}c:"
+
+    def decisions(self, partition: int) -> str:
+        return f"{self._prefixes[partition]}decisions"
+
+    def outbox(self, partition: int) -> str:
+        return f"{self._prefixes[partition]}outbox"
+
+    def commit_keys(self, customer_id: str, digest: bytes) -> CommitKeys:
+        prefix = self._prefixes[self.partition(customer_id)]
+        return CommitKeys(
+            f"{prefix}c:{customer_id}",
+            f"{prefix}q:{digest.hex()}",
+            f"{prefix}t:{customer_id}",
+            f"{prefix}decisions",
+            f"{prefix}outbox",
+        )
+
+
+async def open_layout(link: Link, partitions: int = PARTITIONS, *, within: float = 5.0) -> Layout:
+    """The layout of this Redis, written down first if it is empty. Raises LayoutMismatch, StoreError."""
+    layout = Layout(partitions)
+    # Field by field, first writer wins: two that start at once with other numbers see the same one afterwards.
+    await link.ask("HSETNX", META, "format", FORMAT, within=within)
+    await link.ask("HSETNX", META, "partitions", partitions, within=within)
+    stored_format, stored_partitions = await link.ask("HMGET", META, "format", "partitions", within=within)
+    if stored_format != b"%d" % FORMAT:
+        raise LayoutMismatch(f"the data in Redis has format {stored_format.decode()}, this Tino reads {FORMAT}")
+    if stored_partitions != b"%d" % partitions:
+        raise LayoutMismatch(
+            f"the data in Redis is laid out in {stored_partitions.decode()} partitions, not {partitions}: "
+            f"start with {stored_partitions.decode()}, or with an empty Redis"
+        )
+    return layout
+
+
+def new_decision_id(partition: int, now_us: int, random: bytes) -> str:
+    """32 hex digits: 12 of milliseconds since 1970, so that ids sort by time, 4 of partition, 16 of randomness.
+
+    `random` is 8 bytes; `now_us` is in microseconds.
+    """
+    if len(random) != 8:
+        raise ValueError(f"a decision id takes 8 random bytes, not {len(random)}")
+    return ((now_us // 1000).to_bytes(6) + partition.to_bytes(2) + random).hex()
+
+
+def parse_decision_id(decision_id: str) -> tuple[int, int]:
+    """Partition, and time in milliseconds since 1970. Raises ValueError."""
+    if not _DECISION_ID.fullmatch(decision_id):
+        raise ValueError("a decision id is 32 lower-case hexadecimal digits")
+    return int(decision_id[12:16], 16), int(decision_id[:12], 16)

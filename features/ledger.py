@@ -1,0 +1,138 @@
+"""Compare and commit, seen from a worker: load a customer, commit what was decided, find a record again.
+
+A worker decides on a state it has in memory, without asking anybody, and commits in one round trip. That a commit
+only counts if nobody else's came between is settled in Redis by `commit.lua`; everything that makes it right (what
+is compared, in which order, what a repeated request gets) is explained there.
+
+Nothing is repeated here but a script Redis did not know, as then nothing ran. When a commit ends as Uncertain, send
+the same one again with the same request id: it is either done now or comes back as Repeated. Without a request id,
+look for its decision id with `record`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from features.commit import Commit, Outcome, Stored, next_version, pack, read_state, unpack
+from features.connection import Connection, Reply, wait
+from features.errors import CorruptState, NoScript, ReadOnly, RedisReplyError, StoreError
+from features.keys import Layout, parse_decision_id
+from features.link import Link
+
+SCRIPT = Path(__file__).with_name("commit.lua").read_bytes()
+RECORD_SLACK_MS = 2000
+_PAGE = 256
+
+
+class Ledger:
+    """All times given are in seconds, of the caller's patience; all times inside states in microseconds since 1970.
+
+    `clock_offset_us` is how far the service's clock is set ahead of the server's. `random(n)` gives n random bytes.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        layout: Layout,
+        *,
+        clock_offset_us: int = 0,
+        random: Callable[[int], bytes] = os.urandom,
+        script: bytes = SCRIPT,
+    ) -> None:
+        self.link = link
+        self.layout = layout
+        self.clock_offset_us = clock_offset_us
+        self._random = random
+        self._script = script
+        self._sha = hashlib.sha1(script, usedforsecurity=False).hexdigest()
+
+    async def load(self, customer_id: str, within: float) -> tuple[Stored, int]:
+        """The state and the service time at which it stood. Raises StoreError."""
+        deadline = asyncio.get_running_loop().time() + within
+        connection = await self.link.connection(within)
+        state, clock = connection.call("GET", self.layout.state(customer_id)), connection.call("TIME")
+        seconds, microseconds = await wait(clock, _left(deadline))
+        server_us = int(seconds) * 1_000_000 + int(microseconds) + self.clock_offset_us
+        return read_state(state.result()), server_us
+
+    async def commit(self, commit: Commit, within: float) -> Outcome:
+        """Write it if its customer still stands as it expects. Raises StoreError."""
+        deadline = asyncio.get_running_loop().time() + within
+        connection = await self.link.connection(within)
+        version = next_version(commit.expected, self._random(8))
+        try:
+            try:
+                reply = await wait(self._send(connection, commit, version), _left(deadline))
+            except NoScript:
+                connection.call("SCRIPT", "LOAD", self._script)
+                reply = await wait(self._send(connection, commit, version), _left(deadline))
+        except RedisReplyError as error:
+            raise self._understood(error, connection) from error
+        return unpack(reply, commit, version)
+
+    async def commit_many(self, commits: Sequence[Commit], within: float) -> list[Outcome | StoreError]:
+        """Send all at once, in order; each has its own outcome, or the error it failed with.
+
+        They run one after another and others' may come between. How many to send at once is the caller's to bound.
+        Raises StoreError only if none was sent.
+        """
+        deadline = asyncio.get_running_loop().time() + within
+        connection = await self.link.connection(within)
+        # The script goes ahead of them: sent again later, two commits to one customer could change places.
+        connection.call("SCRIPT", "LOAD", self._script)
+        versions = [next_version(commit.expected, self._random(8)) for commit in commits]
+        sent = [self._send(connection, commit, version) for commit, version in zip(commits, versions, strict=True)]
+        outcomes: list[Outcome | StoreError] = []
+        for commit, version, reply in zip(commits, versions, sent, strict=True):
+            try:
+                outcomes.append(unpack(await wait(reply, _left(deadline)), commit, version))
+            except RedisReplyError as error:
+                outcomes.append(self._understood(error, connection))
+            except StoreError as error:
+                outcomes.append(error)
+        return outcomes
+
+    async def record(self, decision_id: str, within: float) -> bytes | None:
+        """A decision's record, if it is still in its stream. Raises ValueError for what is no decision id, StoreError.
+
+        An id holds the service time of the decision; its entry was written a moment later. So that is searched first,
+        and then what came before, should the worker's clock have been ahead.
+        """
+        partition, at_ms = parse_decision_id(decision_id)
+        if partition >= self.layout.partitions:
+            return None
+        deadline = asyncio.get_running_loop().time() + within
+        at_ms -= self.clock_offset_us // 1000
+        stream, wanted = self.layout.decisions(partition), decision_id.encode()
+        after = await self._search(stream, wanted, at_ms, at_ms + RECORD_SLACK_MS, deadline)
+        if after is not None:
+            return after
+        return await self._search(stream, wanted, at_ms - RECORD_SLACK_MS, at_ms - 1, deadline)
+
+    async def _search(self, stream: str, wanted: bytes, from_ms: int, to_ms: int, deadline: float) -> bytes | None:
+        start, end = str(max(from_ms, 0)), str(max(to_ms, 0))
+        while True:
+            page = await self.link.ask("XRANGE", stream, start, end, "COUNT", _PAGE, within=_left(deadline))
+            for _, (_, decision_id, _, record) in page:
+                if decision_id == wanted:
+                    return bytes(record)
+            if len(page) < _PAGE:
+                return None
+            start = f"({page[-1][0].decode()}"
+
+    def _send(self, connection: Connection, commit: Commit, version: bytes) -> asyncio.Future[Reply]:
+        keys = self.layout.commit_keys(commit.customer_id, commit.request[0] if commit.request else b"")
+        return connection.call("EVALSHA", self._sha, b"5", *keys, pack(commit, version, self.clock_offset_us))
+
+    def _understood(self, error: RedisReplyError, connection: Connection) -> StoreError:
+        if isinstance(error, ReadOnly):
+            self.link.turn_away(connection)
+        return CorruptState(str(error)) if error.reply_code == "CORRUPT" else error
+
+
+def _left(deadline: float) -> float:
+    return deadline - asyncio.get_running_loop().time()

@@ -1,0 +1,74 @@
+"""Opening the store of one worker: the link to Redis, the layout, the service's clock, the ledger and the cache."""
+
+from datetime import UTC, datetime
+
+from features.cache import Cache
+from features.clock import ServerClock
+from features.customer import micros, moment
+from features.durable import check_durable, parse_info
+from features.errors import LayoutMismatch
+from features.keys import META, PARTITIONS, open_layout
+from features.ledger import Ledger
+from features.link import Link
+from features.store import CustomerStore
+
+WITHIN = 5.0
+CACHED_CUSTOMERS = 100_000
+REAL_TIME = "real"
+
+
+async def open_store(
+    url: str, *, partitions: int = PARTITIONS, cached_customers: int = CACHED_CUSTOMERS, now: str | None = None
+) -> CustomerStore:
+    """`now` is the service's clock, see `settle_clock`. Raises StoreError when Redis can't be used."""
+    link = Link(url)
+    try:
+        layout = await open_layout(link, partitions, within=WITHIN)
+        offset = await settle_clock(link, now)
+        ledger = Ledger(link, layout, clock_offset_us=offset)
+        clock = ServerClock()
+        clock.heard(await _server_time(link) + offset)
+    except BaseException:
+        await link.close()
+        raise
+    return CustomerStore(ledger, Cache(cached_customers), clock)
+
+
+async def settle_clock(link: Link, now: str | None) -> int:
+    """How far the service's clock is ahead of the server's, in microseconds. Raises LayoutMismatch, ValueError.
+
+    `now` is a time (ISO 8601, UTC where it names no zone) at which a running clock starts when it is first given;
+    given again, the clock simply has run on. "real" means the server's own time. None keeps what the data has: the
+    clock belongs to the data, as all workers must count in the same time. It is never set back, because contacts that
+    lie in the future would look like ones that haven't happened.
+    """
+    kept = await link.ask("HGET", META, "clock", within=WITHIN)
+    text, _, offset_text = kept.decode().rpartition("|") if kept is not None else ("", "", "0")
+    offset = int(offset_text)
+    if now is None or now == text:
+        return offset
+    server = await _server_time(link)
+    wanted = 0 if now == REAL_TIME else micros(_parsed(now)) - server
+    if kept is not None and wanted < offset:
+        stands = moment(server + offset).isoformat(timespec="seconds")
+        raise LayoutMismatch(f"the clock of this data stands at {stands} and can't be set back: use other data")
+    await link.ask("HSET", META, "clock", f"{now}|{wanted}", within=WITHIN)
+    return wanted
+
+
+async def problems(store: CustomerStore) -> list[str]:
+    """Why this Redis must not be relied on, a sentence each; empty if nothing speaks against it. Raises StoreError."""
+    return check_durable(parse_info(await store.ledger.link.ask("INFO", within=WITHIN)))
+
+
+async def _server_time(link: Link) -> int:
+    seconds, microseconds = await link.ask("TIME", within=WITHIN)
+    return int(seconds) * 1_000_000 + int(microseconds)
+
+
+def _parsed(now: str) -> datetime:
+    try:
+        parsed = datetime.fromisoformat(now)
+    except ValueError:
+        raise ValueError(f"now must be a time such as 2017-10-01T09:00, or {REAL_TIME!r}, not {now!r}") from None
+    return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)

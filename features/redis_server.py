@@ -1,0 +1,172 @@
+"""The private redis-server: started beside Tino when no Redis is given.
+
+It listens on a unix socket alone and keeps an append-only file under the data directory. Its socket lives in a
+directory only this user can enter, under the temporary directory and named by a hash of the data path, because a
+socket's path may be no longer than about a hundred bytes. Two locks keep the data in one hand:
+
+    starting.lock   held by whoever is starting a server: the others wait and then find it running
+    serving.lock    inherited by redis-server itself and so held until that process is gone, even if everybody who
+                    knew about it was killed; a second server on the same append-only file would ruin it
+
+A server that outlived its starter is found by its socket and used again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from features import redis_probe
+from features.errors import RedisServerError
+from features.redis_binary import find_binary, refuse_newer_data
+
+READY_WITHIN = 60.0
+STOP_WITHIN = 20.0
+_LONGEST_SOCKET_PATH = 103  # macOS; Linux has four more
+_LOG_TAIL_LINES = 15
+
+
+class EmbeddedRedis:
+    """A running redis-server. `owned` says whether this process started it and so may stop it."""
+
+    def __init__(self, socket_path: Path, pid: int, process: subprocess.Popen[bytes] | None) -> None:
+        self.socket_path = socket_path
+        self.pid = pid
+        self._process = process
+
+    @classmethod
+    def start(cls, data: Path, *, appendfsync: str = "everysec", maxmemory: int = 0) -> EmbeddedRedis:
+        """Start a server on `data`, or join the one that runs there. Returns once it answers.
+
+        `maxmemory` is in bytes, 0 for no limit. Raises RedisServerError, with the end of its log, after 60 s.
+        """
+        directory = data.resolve() / "redis"
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        socket_path = socket_for(data)
+        with _locked(directory / "starting.lock"):
+            if redis_probe.answers(socket_path):
+                _until_ready(socket_path, directory, None)
+                return cls(socket_path, redis_probe.pid(socket_path), None)
+            process = _launch(directory, socket_path, appendfsync, maxmemory)
+            try:
+                _until_ready(socket_path, directory, process)
+            except BaseException:
+                _end(process)
+                socket_path.unlink(missing_ok=True)
+                raise
+            return cls(socket_path, process.pid, process)
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket_path}"
+
+    @property
+    def owned(self) -> bool:
+        return self._process is not None
+
+    def stop(self) -> None:
+        """Stop the server if it is ours: it writes out what it acknowledged first. Harmless when repeated."""
+        if self._process is not None:
+            _end(self._process)
+
+    def __enter__(self) -> EmbeddedRedis:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+
+def socket_for(data: Path) -> Path:
+    """Where the server for this data directory listens. Makes its directory; raises if another user has it."""
+    directory = Path(tempfile.gettempdir()) / f"tino-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+    found = directory.lstat()
+    if not directory.is_dir() or directory.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise RedisServerError(f"{directory} must be a directory of this user's alone (mode 0700)")
+    path = directory / f"{hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:16]}.sock"
+    if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
+        raise RedisServerError(f"the temporary directory's path is too long for a unix socket: {path}; set TMPDIR")
+    return path
+
+
+def _launch(directory: Path, socket_path: Path, appendfsync: str, maxmemory: int) -> subprocess.Popen[bytes]:
+    binary = find_binary()
+    refuse_newer_data(binary, directory)
+    settings = {
+        "port": "0",
+        "unixsocket": str(socket_path),
+        "unixsocketperm": "700",
+        "dir": str(directory),
+        "appendonly": "yes",
+        "appendfsync": appendfsync,
+        "save": "",
+        "maxmemory": str(maxmemory),
+        "maxmemory-policy": "noeviction",
+        "loglevel": "notice",
+        "logfile": str(directory / "redis.log"),
+    }
+    command = [str(binary), *(word for name, value in settings.items() for word in (f"--{name}", value))]
+    with _locked(directory / "serving.lock", within=STOP_WITHIN) as lock:
+        # Its own session: Ctrl-C reaches the workers, which still need it to finish.
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=(lock,), start_new_session=True
+        )
+
+
+@contextlib.contextmanager
+def _locked(path: Path, within: float = READY_WITHIN + STOP_WITHIN) -> Iterator[int]:
+    """Hold the file's lock. It is shared with every child that inherits the descriptor, and ends with the last."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + within
+        while not _try_lock(descriptor):
+            if time.monotonic() > deadline:
+                raise RedisServerError(f"another process has held {path} for {within:.0f} s")
+            time.sleep(0.02)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _until_ready(socket_path: Path, directory: Path, process: subprocess.Popen[bytes] | None) -> None:
+    deadline = time.monotonic() + READY_WITHIN
+    while not redis_probe.ready(socket_path):
+        if process is not None and process.poll() is not None:
+            raise RedisServerError(f"redis-server ended with status {process.returncode}:\n{_log_tail(directory)}")
+        if time.monotonic() > deadline:
+            raise RedisServerError(f"redis-server is not ready after {READY_WITHIN:.0f} s:\n{_log_tail(directory)}")
+        time.sleep(0.01)
+
+
+def _log_tail(directory: Path) -> str:
+    try:
+        lines = (directory / "redis.log").read_text(errors="replace").splitlines()
+    except OSError as error:
+        return f"(no log: {error})"
+    return "\n".join(lines[-_LOG_TAIL_LINES:])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_WITHIN)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

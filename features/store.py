@@ -1,0 +1,136 @@
+"""The door to customers: snapshots to decide on, and changes applied as load, pure function, commit-if-version."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+
+from features.cache import UNKNOWN, Cache, Snapshot
+from features.clock import ServerClock
+from features.commit import ClockOff, Commit, Committed, Moved, Outcome, Stored
+from features.customer import EMPTY, Customer, decode, encode
+from features.deadline import Deadline
+from features.errors import CorruptState, StoreError, Uncertain
+from features.ledger import Ledger
+
+ANONYMOUS_TTL_MS = 90 * 24 * 3600 * 1000
+MOST_CLOCK_ERROR_US = 250_000
+TRIES_BEFORE_TICKET = 3
+
+Change = Callable[[Customer, int], Customer]
+
+
+class ClockError(StoreError):
+    """The server's clock stands before the time of this customer's last commit: nothing may be decided until then."""
+
+
+class CustomerStore:
+    """Customers of one worker, over a ledger shared by all."""
+
+    def __init__(self, ledger: Ledger, cache: Cache, clock: ServerClock) -> None:
+        self.ledger = ledger
+        self.cache = cache
+        self.clock = clock
+
+    async def snapshot(self, customer_id: str, deadline: Deadline, *, fresh: bool = False) -> Snapshot:
+        """The cached snapshot, which a commit will verify; `fresh` asks the ledger. Raises StoreError."""
+        cached = None if fresh else self.cache.get(customer_id)
+        if cached is not None and self.clock.known:
+            return cached
+        stored, server = await self.ledger.load(customer_id, deadline.left())
+        self.clock.heard(server)
+        return self.keep(customer_id, stored)
+
+    def keep(self, customer_id: str, stored: Stored) -> Snapshot:
+        """`stored`, decoded and cached. Raises CorruptState."""
+        try:
+            snapshot = Snapshot(stored.version, stored.last_us, decode(stored.body)) if stored.version else UNKNOWN
+        except msgspec.MsgspecError as error:
+            raise CorruptState(f"the stored state of a customer can't be read: {error}") from error
+        self.cache.put(customer_id, snapshot)
+        return snapshot
+
+    def now_for(self, snapshot: Snapshot) -> int:
+        """The time to decide at: never before the customer's last commit. Raises ClockError."""
+        now = self.clock.now()
+        if snapshot.last > now + MOST_CLOCK_ERROR_US:
+            raise ClockError("the server's clock stands before this customer's last commit")
+        return max(now, snapshot.last)
+
+    async def commit(self, commit: Commit, customer: Customer, deadline: Deadline) -> tuple[Outcome, Snapshot | None]:
+        """Sends `commit`, whose body encodes `customer`, and learns from the reply.
+
+        The snapshot is what the customer is now, None when the reply doesn't say. Raises StoreError.
+        """
+        try:
+            outcome = await self.ledger.commit(commit, deadline.left())
+        except Uncertain:
+            self.cache.forget(commit.customer_id)
+            raise
+        self.clock.heard(outcome.server_us)
+        match outcome:
+            case Committed(version=version, last_us=last):
+                if version == commit.expected:
+                    return outcome, None
+                snapshot = Snapshot(version, last, customer)
+                self.cache.put(commit.customer_id, snapshot)
+                return outcome, snapshot
+            case Moved(stored=stored):
+                return outcome, self.keep(commit.customer_id, stored)
+            case ClockOff(server_us=server, last_us=last) if last > server + MOST_CLOCK_ERROR_US:
+                raise ClockError("the server's clock stands before this customer's last commit")
+        return outcome, None
+
+    async def update(self, customer_id: str, change: Change, deadline: Deadline) -> Snapshot:
+        """Applies `change(customer, now)` to the latest state. Raises StoreError; then nothing is acknowledged."""
+        return await self._write(customer_id, deadline, change)
+
+    async def erase(self, customer_id: str, deadline: Deadline) -> bool:
+        """Deletes the customer's state, leaving a tombstone. Whether there was one. Raises StoreError."""
+        existed = not await self._is_absent(customer_id, deadline)
+        if existed:
+            await self._write(customer_id, deadline, None)
+        return existed
+
+    async def customer_ids(self, within: float) -> AsyncIterator[str]:
+        """Every customer that has a state, in no order; deleted ones only until their tombstone expires."""
+        link, layout = self.ledger.link, self.ledger.layout
+        for partition in range(layout.partitions):
+            prefix = layout.states(partition)
+            cursor = b"0"
+            while True:
+                cursor, keys = await link.ask("SCAN", cursor, "MATCH", prefix + "*", "COUNT", 1000, within=within)
+                for key in keys:
+                    yield key.decode().removeprefix(prefix)
+                if cursor == b"0":
+                    break
+
+    async def _is_absent(self, customer_id: str, deadline: Deadline) -> bool:
+        snapshot = await self.snapshot(customer_id, deadline, fresh=True)
+        return snapshot.customer == EMPTY
+
+    async def _write(self, customer_id: str, deadline: Deadline, change: Change | None) -> Snapshot:
+        snapshot = await self.snapshot(customer_id, deadline)
+        ticket: bytes | None = None
+        tries = 0
+        while True:
+            now = self.now_for(snapshot)
+            customer = EMPTY if change is None else change(snapshot.customer, now)
+            commit = Commit(
+                customer_id,
+                snapshot.version,
+                now,
+                None if change is None else encode(customer),
+                ttl_ms=ANONYMOUS_TTL_MS if customer.anonymous else None,
+                tombstone=change is None,
+                ticket=ticket,
+            )
+            outcome, known = await self.commit(commit, customer, deadline)
+            if isinstance(outcome, Committed):
+                return known or snapshot
+            snapshot = known or snapshot
+            tries += 1
+            if tries >= TRIES_BEFORE_TICKET:
+                ticket = ticket or os.urandom(8)
+            if isinstance(outcome, Moved) and outcome.held_ms:
+                await deadline.pause(min(outcome.held_ms, 2) / 1000)
