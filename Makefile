@@ -27,7 +27,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 	@$(PIP) --require-hashes --no-deps -r requirements/grocery.txt
 	@touch $@
 
-$(DATA)/imported: .venv/grocery.done examples/grocery/profiles.py examples/grocery/prepare.py
+$(DATA)/imported: .venv/grocery.done $(wildcard examples/grocery/*.py) examples/grocery/catalog.yaml
 	@$(BIN)/python -m examples.grocery.prepare --out $(DATA)/households.parquet
 	@$(BIN)/tino import customers $(DATA)/households.parquet --catalog examples/grocery --data $(DATA) --now $(NOW)
 	@touch $@

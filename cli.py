@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 import uvicorn
 from rich.console import Console
@@ -45,6 +46,7 @@ NowOption = Annotated[
     str | None, typer.Option("--now", envvar="TINO_NOW", help="Start a running clock here, e.g. 2017-10-01T09:00.")
 ]
 MOST_REPORTED = 20
+SECONDS = 5.0
 
 
 @app.command()
@@ -131,18 +133,26 @@ def decide(
     plan = build_plan(_load(catalog, now))
     request = NextActionRequest("", channels=channel or list(plan.channels), limit=limit, dry_run=not commit)
 
-    async def run(url: str) -> Summary:
+    async def some(url: str) -> None:
         async with _store(url, now) as store:
-            ids = store.customer_ids(5.0) if every else _each(customer or [])
+            engine = Engine(store, plan)
+            for customer_id in customer or ():
+                named = msgspec.structs.replace(request, customer_id=customer_id)
+                out.print((await engine.next_action(named, "batch", SECONDS)).body.decode(), markup=False)
+
+    async def all_of_them(url: str) -> Summary:
+        async with _store(url, now) as store:
             with _progress() as progress:
                 task = progress.add_task("deciding", total=None)
-                engine = Engine(store, plan)
-                return await decide_all(engine, ids, request, 5.0, lambda count: progress.advance(task, count))
+                ids, engine = store.customer_ids(SECONDS), Engine(store, plan)
+                return await decide_all(engine, ids, request, SECONDS, lambda count: progress.advance(task, count))
 
     with _failing_plainly(), _redis(_data(catalog, data)) as url:
         resolve(request, plan)
-        summary = asyncio.run(run(url))
-    _print_summary(summary, dry=not commit)
+        if every:
+            _print_summary(asyncio.run(all_of_them(url)), dry=not commit)
+        else:
+            asyncio.run(some(url))
 
 
 @app.command("key")
@@ -222,11 +232,6 @@ async def _store(url: str, now: str | None) -> AsyncIterator[CustomerStore]:
         yield store
     finally:
         await store.ledger.link.close()
-
-
-async def _each(ids: Sequence[str]) -> AsyncIterator[str]:
-    for one in ids:
-        yield one
 
 
 @contextmanager

@@ -11,13 +11,13 @@ from catalog.fields import ContentValue, Declared, Duration, Expression, Moment,
 LEAST_PERCENT = -100
 
 
-def _sums_above_least(percents: list[float]) -> None:
+def _sums_above_least(percents: list[float], which: str) -> None:
     total = sum(percents)
     if total <= LEAST_PERCENT:
         raise PydanticCustomError(
             "must",
-            "must add up to more than {least} percent, not {total}: a priority can't fall to nothing; use a rule",
-            {"least": LEAST_PERCENT, "total": f"{total:g}"},
+            "must {which}add up to more than {least} percent, not {total}: to keep an action away, use a rule",
+            {"which": which, "least": LEAST_PERCENT, "total": f"{total:g}"},
         )
 
 
@@ -28,7 +28,7 @@ def _lever(raw: Any) -> Any:
 
 
 def _checked_lever(lever: dict[str, float]) -> dict[str, float]:
-    _sums_above_least(list(lever.values()))
+    _sums_above_least(list(lever.values()), "")
     return lever
 
 
@@ -36,12 +36,14 @@ class ContextWeight(Declared):
     """A weight on an action's priority that holds where `when` is true of the request."""
 
     when: Expression = Field(description="CEL, true or false, usually of `context`.")
-    percent: Number = Field(description="Percent added to (or taken from) the priority while `when` is true.")
+    percent: Number = Field(
+        gt=LEAST_PERCENT, description="Percent added to (or taken from) the priority while `when` is true."
+    )
 
 
 def _checked_weights(weights: dict[str, ContextWeight]) -> dict[str, ContextWeight]:
     # Any of them may hold without the others: the worst case is all of the negative ones together.
-    _sums_above_least([min(0.0, weight.percent) for weight in weights.values()])
+    _sums_above_least([min(0.0, weight.percent) for weight in weights.values()], "in its negative parts ")
     return weights
 
 

@@ -32,5 +32,7 @@ class ControlGroup(Declared):
         default=None, min_length=1, description="Draws another group when changed. Default: the catalog's name."
     )
     purposes: Names | None = Field(
-        default=None, min_length=1, description="What the group does not get. Default: `marketing`, if declared."
+        default=None,
+        min_length=1,
+        description="What the group does not get, besides all that has no purpose. Default: `marketing`, if declared.",
     )

@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from catalog.loading import LoadedCatalog, load_catalog
-from catalog.plan import Channel, ContextWeights, ControlGroup, Plan, Policy, Treatment, bits, schedule_of
+from catalog.plan import Channel, ContextWeights, ControlGroup, Plan, Policy, Treatment, schedule_of
 from catalog.policies import ContactPolicy
 from catalog.spec import treatment_id
 from rules.index import Index, Terms
+from rules.masks import bits
 from rules.programs import compile_program
 
 SCOPE_LABELS = ("direction", "channel", "group", "action", "treatment")
@@ -51,7 +52,6 @@ class _Builder:
             purposes=tuple(spec.purposes),
             derived={name: compile_program(checked[f"derived.{name}"].tree) for name in spec.derived},
             width=self._width,
-            repeat=sum(1 << (channel * self._width) for channel in every_channel),
             declared=self._mask(treatment for treatment in self._treatments if treatment is not None),
             treatments=tuple(self._treatments),
             channels={name: self._channel(name) for name in self._channels},

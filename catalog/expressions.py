@@ -95,7 +95,7 @@ class _Checker:
             name for owner, name in _ATTRIBUTE.findall(source) if owner == "customer" and name in self._later
         )
         hint = f" ({early[0]} is derived, but not above this line)" if early else ""
-        message = f"`{path[-1]}`: {error.message}{hint}"
+        message = f"`{path[-1]}`: {error.message.splitlines()[0]}{hint}"
         self._report.error_inside("rule", path, message, error.line, error.column)
 
 

@@ -2,13 +2,13 @@
 
 Everything that can be looked up, parsed or multiplied in advance is, here, once per load. A *treatment* (an action on a
 channel) is a bit: number `channel * width + action`, in the catalog's order, `width` being the number of actions. So
-the treatments of a set of actions are one multiplication by `repeat`, a channel or a placement is a mask, and an empty
+the treatments of a set of actions are its mask repeated per channel, a channel or a placement is a mask, and an empty
 slot in the grid (an action without that channel) is a bit that `declared` lacks.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,10 +16,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-# FINAL (lead): catalog.templates.Content with .render(customer: Mapping, context: Mapping) and catalog.diagnostics.RenderError stay as
-# they are now; LoadedCatalog.templates maps treatment id -> Content. Please do not change these again.
 from catalog.templates import Content
 from rules.index import Index
+from rules.masks import folded, repeated
 from rules.programs import Frame, Program
 from rules.types import AttributeType
 
@@ -114,7 +113,6 @@ class Plan:
     purposes: tuple[str, ...]
     derived: Mapping[str, Program]
     width: int
-    repeat: int
     declared: int
     treatments: tuple[Treatment | None, ...]
     channels: Mapping[str, Channel]
@@ -136,6 +134,7 @@ class Plan:
     exploration_rate: float
     control: ControlGroup | None
     fallback: Mapping[str, Treatment]
+    counting: dict[tuple[str, ...], tuple[int, ...]] = field(default_factory=dict)  # memory of decision.policy
 
     def treatment(self, bit: int) -> Treatment:
         found = self.treatments[bit]
@@ -145,12 +144,11 @@ class Plan:
 
     def actions_of(self, treatments: int) -> int:
         """The actions that have at least one of `treatments`, as bits."""
-        full = (1 << self.width) - 1
-        actions = 0
-        while treatments:
-            actions |= treatments & full
-            treatments >>= self.width
-        return actions
+        return folded(treatments, self.width)
+
+    def treatments_of(self, actions: int) -> int:
+        """The grid's places of `actions`, on every channel, as bits."""
+        return repeated(actions, self.width, len(self.channels))
 
     def frame(self, attributes: dict[str, Any], context: dict[str, Any], now: datetime) -> Frame:
         """What rules and templates see; the zone is the customer's if they have one, else the catalog's."""
@@ -166,13 +164,6 @@ def customer_zone(attributes: Mapping[str, Any], otherwise: ZoneInfo) -> ZoneInf
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         return None
-
-
-def bits(mask: int) -> Iterable[int]:
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
 
 
 def schedule_of(periods: Iterable[tuple[int | None, int | None]]) -> Schedule:

@@ -45,7 +45,7 @@ class ContactPolicy(Declared):
         "per": "write one policy each",
         "after": _ONLY_ROLLING,
         "pause": _ONLY_ROLLING,
-        "counts": "outbound counts when decided, inbound when answered",
+        "counts": "a contact counts from the decision that grants it",
         "timezone": "a rolling window needs none",
     }
 

@@ -29,7 +29,7 @@ class Catalog(Declared):
         "aggregates": "keep the figures as customer attributes",
         "budgets": "end the action with `until` once its budget is spent",
         "models": "give each action's `propensity` as a number",
-        "retention": "nothing is removed before it is archived",
+        "retention": "leave it out",
     }
 
     catalog: Annotated[Literal[1], BeforeValidator(_version)] = Field(description="The format's version: 1.")

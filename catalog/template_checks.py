@@ -87,6 +87,8 @@ def _unusable(tree: nodes.Template, declared: Mapping[str, set[str]]) -> Iterato
             yield Fault(f"there is no test `{test.name}`{did_you_mean(test.name, ENVIRONMENT.tests)}", test.lineno)
     for other in tree.find_all(_OTHER_FILES):
         yield Fault("a template can't use other templates or blocks", other.lineno)
+    for power in tree.find_all(nodes.Pow):
+        yield Fault("`**` is not supported: 9 ** 9 ** 9 would never end", power.lineno)
     for name in tree.find_all(nodes.Name):
         if name.ctx != "load" and name.name in declared:
             yield Fault(f"`{name.name}` can't be given another meaning", name.lineno)

@@ -29,6 +29,7 @@ _REFUSALS = (
     AttributeError,
     SyntaxError,
     RecursionError,
+    MemoryError,
 )
 _MARKUP = ("{{", "{%", "{#")
 

@@ -49,6 +49,7 @@ _WANTED = {
     "too_short": "a list of at least one name",
 }
 _LIMITS = {
+    "greater_than": "more than {gt:g}",
     "greater_than_equal": "at least {ge:g}",
     "less_than_equal": "at most {le:g}",
     "less_than": "less than {lt:g}",

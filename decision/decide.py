@@ -28,13 +28,23 @@ class View:
     counted: tuple[list[int], ...]
 
 
-def view_of(plan: Plan, customer: Customer) -> View:
-    """A stored attribute that no longer fits its declared type is treated as missing."""
+def view_of(plan: Plan, customer: Customer, before: View | None = None) -> View:
+    """A stored attribute that no longer fits its declared type is treated as missing.
+
+    `before` may be the view, under the same plan, of the customer that `customer` came from by adding contacts: what
+    has not changed since is taken from it.
+    """
+    if before is not None and before.customer.attributes is customer.attributes:
+        known = before.customer.contacts
+        if customer.contacts[: len(known)] == known:
+            added = counted_times(plan, customer.contacts[len(known) :])
+            counted = tuple(old + new if new else old for old, new in zip(before.counted, added, strict=True))
+            return View(customer, before.attributes, counted)
     kinds = plan.customer_types
     attributes = {
         name: value for name, value in customer.attributes.items() if name in kinds and fits(kinds[name], value)
     }
-    return View(customer, attributes, counted_times(plan, customer))
+    return View(customer, attributes, counted_times(plan, customer.contacts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +94,8 @@ def decide(plan: Plan, ask: Ask, view: View, now: int, seed: int) -> Decision:
         wanted |= slot.mask
     frame = plan.frame(view.attributes, ask.context, moment(now))
     candidates = pass_gates(plan, wanted, view.customer, frame, now)
-    run = _Run(plan, ask, view, frame, now, seed)
-    left = tuple(Allowance(plan, view.counted, now).left)
+    allowance = Allowance(plan, view.counted, now)
+    run = _Run(plan, ask, frame, allowance, seed)
     withheld: tuple[Pick, ...] = ()
     control = plan.control
     if (
@@ -100,7 +110,7 @@ def decide(plan: Plan, ask: Ask, view: View, now: int, seed: int) -> Decision:
     picks += _fallbacks(plan, ask, picks, frame)
     if picks and status is Status.NOTHING:
         status = Status.FALLBACK
-    return Decision(status, reason, picks, withheld, candidates.removed, left, now, seed)
+    return Decision(status, reason, picks, withheld, candidates.removed, tuple(allowance.left), now, seed)
 
 
 def fallback_only(plan: Plan, ask: Ask, now: int) -> Decision:
@@ -113,19 +123,18 @@ def fallback_only(plan: Plan, ask: Ask, now: int) -> Decision:
 class _Run:
     """The filling of an answer's slots; run twice for a customer of the control group, with the same draws."""
 
-    def __init__(self, plan: Plan, ask: Ask, view: View, frame: Frame, now: int, seed: int) -> None:
+    def __init__(self, plan: Plan, ask: Ask, frame: Frame, allowance: Allowance, seed: int) -> None:
         self._plan = plan
         self._ask = ask
-        self._view = view
         self._frame = frame
-        self._now = now
+        self._allowance = allowance
         self._seed = seed
 
     def fill(self, candidates: Candidates) -> tuple[Pick, ...]:
         if not candidates.alive:
             return ()
         plan = self._plan
-        allowance = Allowance(plan, self._view.counted, self._now)
+        allowance = self._allowance.copy()
         candidates.keep(Gate.CONTACT_POLICY, ~allowance.blocked())
         arbiter = Arbiter(plan, self._frame, draws(self._seed))
         picks: list[Pick] = []
@@ -137,7 +146,7 @@ class _Run:
                     break
                 picks.append(pick)
                 allowance.take(pick.treatment)
-                same_action = (1 << (pick.treatment.bit % plan.width)) * plan.repeat
+                same_action = plan.treatments_of(1 << (pick.treatment.bit % plan.width))
                 open_to = candidates.alive & open_to & ~same_action & ~allowance.blocked()
         return tuple(picks)
 

@@ -115,6 +115,7 @@ class Engine:
             )
             outcome, known = await store.commit(commit, customer, deadline)
             if isinstance(outcome, Committed):
+                _carry_view(plan, snapshot, known)
                 return _answer(answer, decision, lost)
             if isinstance(outcome, Repeated):
                 return _repeated(outcome, identity)
@@ -142,6 +143,13 @@ class Engine:
 
 def _view(plan: Plan, snapshot: Snapshot) -> View:
     return snapshot.view(plan, lambda customer: view_of(plan, customer))
+
+
+def _carry_view(plan: Plan, before: Snapshot, after: Snapshot | None) -> None:
+    """Most of what a plan sees in a customer stays the same when contacts are added: it is not computed anew."""
+    if after is not None:
+        view = _view(plan, before)
+        after.view(plan, lambda customer: view_of(plan, customer, view))
 
 
 def _contacted(plan: Plan, customer: Customer, decision: Decision, decision_id: str) -> Customer:

@@ -32,7 +32,7 @@ class Candidates:
 def pass_gates(plan: Plan, wanted: int, customer: Customer, frame: Frame, now: int) -> Candidates:
     """From the treatments `wanted` to those that rules, reachability and consent allow; contact policy comes after."""
     candidates = Candidates(wanted)
-    candidates.keep(Gate.DATES, plan.schedule.at(now) * plan.repeat)
+    candidates.keep(Gate.DATES, plan.treatments_of(plan.schedule.at(now)))
     for gate, index in (
         (Gate.ELIGIBLE, plan.eligible),
         (Gate.APPLICABLE, plan.applicable),
@@ -40,7 +40,8 @@ def pass_gates(plan: Plan, wanted: int, customer: Customer, frame: Frame, now: i
     ):
         if not candidates.alive:
             return candidates
-        candidates.keep(gate, index.match(frame, plan.actions_of(candidates.alive)) * plan.repeat)
+        matched = index.match(frame, plan.actions_of(candidates.alive))
+        candidates.keep(gate, plan.treatments_of(matched))
     candidates.keep(Gate.REACHABLE, ~_unreachable(plan, candidates.alive, frame))
     candidates.keep(Gate.CONSENT, ~_unconsented(plan, customer))
     return candidates

@@ -1,32 +1,34 @@
 """Contact policy: which treatments the contacts so far leave open. Pure; the one place where caps are decided."""
 
 from bisect import bisect_right
+from collections.abc import Iterable
 
 from catalog.plan import Plan, Policy, Treatment
-from features.customer import Contact, Customer
+from features.customer import Contact
 
+MOST_REMEMBERED = 100_000
 KEPT_ANYWAY = 100  # contacts no policy counts today, kept so that a new or longer policy starts with what is known
 
 
-def labels(contact: Contact) -> dict[str, str]:
-    """What a policy's scope may ask of a contact, as it was at contact time."""
-    return {
-        "direction": contact.direction,
-        "channel": contact.channel,
-        "group": contact.group,
-        "action": contact.action,
-        "treatment": f"{contact.action}/{contact.channel}",
-    }
+def counting(plan: Plan, contact: Contact) -> tuple[int, ...]:
+    """The numbers of the policies that count `contact`, by its labels as they were at contact time."""
+    labels = (contact.direction, contact.channel, contact.group, contact.action)
+    known = plan.counting.get(labels)
+    if known is None:
+        named = dict(zip(("direction", "channel", "group", "action"), labels, strict=True))
+        named["treatment"] = f"{contact.action}/{contact.channel}"
+        known = tuple(number for number, policy in enumerate(plan.policies) if policy.counts(named))
+        if len(plan.counting) < MOST_REMEMBERED:
+            plan.counting[labels] = known
+    return known
 
 
-def counted_times(plan: Plan, customer: Customer) -> tuple[list[int], ...]:
+def counted_times(plan: Plan, contacts: Iterable[Contact]) -> tuple[list[int], ...]:
     """Per policy, the times (microseconds, ascending) of the contacts that it counts, however old."""
     times: tuple[list[int], ...] = tuple([] for _ in plan.policies)
-    for contact in customer.contacts:
-        named = labels(contact)
-        for counted, policy in zip(times, plan.policies, strict=True):
-            if policy.counts(named):
-                counted.append(contact.at)
+    for contact in contacts:
+        for number in counting(plan, contact):
+            times[number].append(contact.at)
     for counted in times:
         counted.sort()
     return times
@@ -51,6 +53,11 @@ class Allowance:
             if left <= 0:
                 mask |= policy.blocks
         return mask
+
+    def copy(self) -> "Allowance":
+        other = Allowance.__new__(Allowance)
+        other._policies, other.left = self._policies, self.left.copy()
+        return other
 
     def take(self, treatment: Treatment) -> None:
         """`treatment` has been picked."""

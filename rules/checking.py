@@ -17,7 +17,7 @@ from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, duration_p
 from rules.errors import EvaluationError, RuleError
 from rules.programs import DEFINED, Frame, compile_program
 from rules.protobuf import read_tree
-from rules.syntax import Call, Const, Fold, ListOf, Node, Select, attribute_of, children
+from rules.syntax import Call, Const, Fold, Ident, ListOf, Node, Select, attribute_of, children
 from rules.types import AttributeType
 from rules.widening import insert, literals_to_widen, offset_of
 
@@ -34,6 +34,9 @@ _UNSUPPORTED = {"uint": "unsigned numbers", "bytes": "bytes", "map": "maps", "nu
 _NOT_FOLDED = {"days_until", DEFINED, "@not_strictly_false"}
 _ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*?)(?:\n \||$)", re.DOTALL)
 _LARGEST_EXACT = 2**53
+_OWNERS = {"customer", "context"}
+_CUSTOMER = Ident("message", 0, "customer")
+_DEEPEST, _LARGEST = 150, 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,9 @@ class Environment:
         """Raises RuleError where `source` doesn't parse, doesn't fit the declared types or isn't of type `want`."""
         tree = read_tree(self._serialized(source))
         self._refuse_unsupported(tree, source)
+        self._refuse_inexact(tree, source)
         try:
-            tree = _fold_constants(self._inline(tree))
+            tree = _fold_constants(_measured(self._inline(tree)))
         except _ConstantError as error:
             raise RuleError(error.message, *_position(source, error.offset)) from None
         if want not in ("any", tree.kind):
@@ -100,6 +104,8 @@ class Environment:
             ends = literals_to_widen(text, tree, complaint)
             if not ends:
                 raise self._rule_error(source, complaint, inserted)
+            if not inserted:
+                self._refuse_inexact(tree, source)
             text = insert(text, ends)
             inserted = sorted([place + 2 * sum(end <= place for end in ends) for place in inserted] + ends)
 
@@ -128,24 +134,28 @@ class Environment:
             return f"{reference[1]} is not known here; expressions may use customer, context and now"
         return message
 
-    def _refuse_unsupported(self, node: Node, source: str) -> None:
-        said = _UNSUPPORTED.get(node.kind)
-        if said is None and isinstance(node, Call) and node.function.startswith("comprehension"):
-            said = node.function
+    def _refuse_unsupported(self, node: Node, source: str, bound: frozenset[str] = frozenset({"now"})) -> None:
+        said = _unsupported(node, bound)
         if said is not None:
             raise RuleError(f"rules do not support {said}", *_position(source, node.offset))
+        if isinstance(node, Fold):
+            bound |= {node.variable, node.accumulator}
+        for child in () if isinstance(node, Select) else children(node):
+            self._refuse_unsupported(child, source, bound)
+
+    def _refuse_inexact(self, node: Node, source: str) -> None:
         if isinstance(node, Const) and node.kind == "int" and int(float(node.value)) != node.value:
             message = f"{node.value} is not exact as a double; the largest safe whole number is {_LARGEST_EXACT}"
             raise RuleError(message, *_position(source, node.offset))
         for child in children(node):
-            self._refuse_unsupported(child, source)
+            self._refuse_inexact(child, source)
 
     def _inline(self, node: Node) -> Node:
         """`node` with every derived attribute replaced by the tree that computes it."""
         named = attribute_of(node)
         if named is not None:
             return self._derived.get(named[1], node) if named[0] == "customer" else node
-        if isinstance(node, Select) and node.name in self._derived:
+        if isinstance(node, Select) and node.operand == _CUSTOMER and node.name in self._derived:
             return Call("bool", node.offset, DEFINED, (self._derived[node.name],), False)
         return rebuilt(node, self._inline)
 
@@ -154,6 +164,38 @@ class _ConstantError(Exception):
     def __init__(self, message: str, offset: int) -> None:
         self.message = message
         self.offset = offset
+
+
+def _unsupported(node: Node, bound: frozenset[str]) -> str | None:
+    """What in `node` itself rules do not support, where `bound` are the names of plain values."""
+    match node:
+        case Select(operand=Ident(name=owner)) if owner in _OWNERS:
+            return _UNSUPPORTED.get(node.kind)
+        case Select():
+            return "fields of anything but customer and context"
+        case Ident(name=name) if name in _OWNERS:
+            return f"{name} as a value: name one of its attributes"
+        case Ident(name=name) if name not in bound:
+            return f"{name} as a value"
+        case Fold(variable=name) if name == "now" or name in _OWNERS:
+            return f"{name} as the variable of a comprehension: it has a meaning already"
+        case Call(function="{}", kind=kind) if kind not in _UNSUPPORTED:
+            return "messages"
+        case Call(function=name) if name == "type" or name.startswith("comprehension"):
+            return name
+    return _UNSUPPORTED.get(node.kind)
+
+
+def _measured(tree: Node) -> Node:
+    """`tree`, if it isn't so deep or large that walking it fails: derived attributes multiply when they build on
+    each other."""
+    level, depth, nodes = [tree], 0, 0
+    while level:
+        depth, nodes = depth + 1, nodes + len(level)
+        if depth > _DEEPEST or nodes > _LARGEST:
+            raise _ConstantError("too large once the derived attributes it uses are written out", tree.offset)
+        level = [child for node in level for child in children(node)]
+    return tree
 
 
 def rebuilt(node: Node, change: Any) -> Node:
@@ -197,6 +239,7 @@ def _checker(fields: Mapping[str, Mapping[str, str]]) -> Any:
     file.dependency.extend(["google/protobuf/timestamp.proto", "google/protobuf/duration.proto"])
     for owner, declared in fields.items():
         message = file.message_type.add(name=owner.capitalize())
+        message.options.deprecated_legacy_json_field_conflicts = True  # `a_b` and `aB` are two attributes
         for number, (name, kind) in enumerate(declared.items(), start=1):
             _add_field(message, name, number + 999 * (number >= 19000), kind)
     pool = descriptor_pool.DescriptorPool()

@@ -16,10 +16,11 @@ from typing import Any
 
 from rules.checking import CheckedRule
 from rules.errors import EvaluationError
+from rules.masks import folded, repeated
 from rules.normal import Atom, NormalRule, normalize
 from rules.programs import Frame, compile_program
 from rules.syntax import Node, attribute_of
-from rules.tables import MISSING, Lookup, Positions, build_lookup, conjunction
+from rules.tables import MISSING, Lookup, Positions, build_lookup, build_membership_lookup, conjunction, membership_of
 
 _UNSET = object()
 Predicate = Callable[[Frame], bool]
@@ -71,7 +72,6 @@ class Index:
             for layer, atoms in enumerate(filter(_possible, normal.rows))
         }
         self._layers = 1 + max((bit // self.width for bit in rows), default=0)
-        self._spread = sum(1 << (layer * self.width) for layer in range(self._layers))
         self._everything = (1 << self.width) - 1
         self._present = sum(1 << bit for bit in rows)
         self._lookups, alone = _tabled(rows, terms)
@@ -85,12 +85,13 @@ class Index:
     @property
     def never(self) -> int:
         """The rules no customer can satisfy, as bits."""
-        return self._everything & ~self._folded(self._present)
+        return self._everything & ~folded(self._present, self.width)
 
     def match(self, frame: Frame, among: int | None = None) -> int:
         """The rules of `among` (default all) that hold for `frame`, as bits."""
-        among = self._everything if among is None else among
-        rows = among * self._spread & self._present
+        rows = self._present
+        if among is not None and among != self._everything:
+            rows &= repeated(among, self.width, self._layers)
         for lookup in self._lookups:
             rows &= lookup(frame)
             if not rows:
@@ -103,16 +104,7 @@ class Index:
                 if not predicate(frame):
                     rows ^= low
                     break
-        return self._folded(rows)
-
-    def _folded(self, rows: int) -> int:
-        if self._layers == 1:
-            return rows
-        folded = rows
-        for _ in range(self._layers - 1):
-            rows >>= self.width
-            folded |= rows
-        return folded & self._everything
+        return rows if self._layers == 1 else folded(rows, self.width)
 
 
 def _possible(row: tuple[Atom, ...]) -> bool:
@@ -128,17 +120,25 @@ def _tabled(rows: dict[int, tuple[int, tuple[Atom, ...]]], terms: Terms) -> tupl
     asking: dict[Node, set[int]] = defaultdict(set)
     for rule, atoms in rows.values():
         for atom in atoms:
-            asking[atom.term].add(rule)
+            asking[membership_of(atom) or atom.term].add(rule)
     tables: dict[Node, dict[int, list[Atom]]] = defaultdict(lambda: defaultdict(list))
+    members: dict[Node, dict[int, Atom]] = defaultdict(dict)
     alone: dict[int, list[Atom]] = defaultdict(list)
     for bit, (_, atoms) in rows.items():
         for atom in atoms:
-            if len(asking[atom.term]) > 1 and _is_tabled(atom.term, [atom]):
+            items = membership_of(atom)
+            if len(asking[items or atom.term]) == 1:
+                alone[bit].append(atom)
+            elif items is not None and bit not in members[items]:
+                members[items][bit] = atom
+            elif _is_tabled(atom.term, [atom]):
                 tables[atom.term][bit].append(atom)
             else:
                 alone[bit].append(atom)
     universe = sum(1 << bit for bit in rows)
     lookups = [build_lookup(terms.getter(term), term.kind, by_row, universe) for term, by_row in tables.items()]
+    for items, by_row_one in members.items():
+        lookups.append(build_membership_lookup(terms.getter(items), by_row_one, universe))
     return lookups, alone
 
 

@@ -57,14 +57,18 @@ class NormalRule:
 
 def normalize(tree: Node) -> NormalRule:
     rows: list[tuple[Atom, ...]] = [()]
+    everywhere: list[Atom] = []
     residuals: list[Atom] = []
     for conjunct, positive in _conjuncts(tree, True):
         alternatives = _rows(_formula(conjunct, positive))
         if alternatives is None or len(rows) * len(alternatives) > MOST_ROWS:
             residuals.append(_opaque(conjunct, positive))
+        elif len(alternatives) == 1:
+            everywhere += alternatives[0]
         else:
             rows = [_merged(pair) for pair in product(rows, alternatives)]
-    return NormalRule(tuple(dict.fromkeys(rows)), tuple(residuals))
+    whole = (_merged((tuple(everywhere), row)) for row in rows)
+    return NormalRule(tuple(dict.fromkeys(whole)), tuple(residuals))
 
 
 def _conjuncts(node: Node, positive: bool) -> Iterable[tuple[Node, bool]]:
@@ -127,6 +131,8 @@ def _atom(node: Node, positive: bool) -> Atom:
 
 def _comparison(node: Node, positive: bool, term: Node, operator: str, constants: tuple[Const, ...]) -> Atom:
     if term.kind not in TABLED_KINDS or any(constant.kind != term.kind for constant in constants):
+        return _opaque(node, positive)
+    if any(constant.value != constant.value for constant in constants):  # NaN has no place in an order
         return _opaque(node, positive)
     if operator == "_!=_":  # `a != k` is an error exactly where `a == k` is one
         return Atom(node, positive, term, "_==_", constants, not positive)

@@ -17,7 +17,7 @@ _NUMBERS = (int, float)
 def equal(left: Any, right: Any) -> bool:
     """CEL's `==`: numbers compare across types, anything else of two types differs (`true` is not `1`)."""
     if type(left) is not type(right):
-        return type(left) in _NUMBERS and type(right) in _NUMBERS and bool(left == right)
+        return type(left) in _NUMBERS and type(right) in _NUMBERS and float(left) == float(right)
     if type(left) is list:
         return len(left) == len(right) and all(map(equal, left, right))
     return bool(left == right)
@@ -30,13 +30,17 @@ def not_equal(left: Any, right: Any) -> bool:
 def contains_item(item: Any, items: Any) -> bool:
     if type(items) is not list:
         raise EvaluationError("in needs a list")
+    if type(item) is str:  # equal to nothing but the same text, so Python's own test is exact
+        return item in items
     return any(equal(item, other) for other in items)
 
 
 def ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
     def compared(left: Any, right: Any) -> bool:
-        if type(left) is not type(right) and not (type(left) in _NUMBERS and type(right) in _NUMBERS):
-            raise EvaluationError("values of these types have no order")
+        if type(left) is not type(right):
+            if type(left) not in _NUMBERS or type(right) not in _NUMBERS:
+                raise EvaluationError("values of these types have no order")
+            return compare(float(left), float(right))
         if type(left) is list:
             raise EvaluationError("lists have no order")
         return compare(left, right)

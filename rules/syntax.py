@@ -20,6 +20,13 @@ class Node:
 class Const(Node):
     value: Any
 
+    # By what is written, as 0.0 == -0.0 although dividing by them differs, and NaN is not itself.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Const) and (self.kind, repr(self.value)) == (other.kind, repr(other.value))
+
+    def __hash__(self) -> int:
+        return hash((self.kind, repr(self.value)))
+
 
 @dataclass(frozen=True, slots=True)
 class Ident(Node):

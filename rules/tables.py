@@ -16,6 +16,7 @@ from typing import Any
 
 from rules.normal import Atom
 from rules.programs import Frame
+from rules.syntax import Call, Const, Node, attribute_of
 
 _CLASSES: dict[str, type] = {
     "string": str,
@@ -166,3 +167,47 @@ def _equality_lookup(
         return absent if value is MISSING else foreign
 
     return lookup
+
+
+def build_membership_lookup(get: Callable[[Frame], Any], by_row: dict[int, Atom], universe: int) -> Lookup:
+    """The lookup of a list attribute, for rows with one atom `constant in list` each, whatever its sign.
+
+    Its cost is the customer's list, not the number of constants that rules ask for: a row whose constant is wanted
+    enters where an item brings it, one whose constant is unwanted leaves.
+    """
+    wanted: dict[str, int] = {}
+    unwanted: dict[str, int] = {}
+    for row, atom in by_row.items():
+        side, constant = (wanted if atom.wanted else unwanted), membership(atom)
+        side[constant] = side.get(constant, 0) | 1 << row
+    base = universe & ~sum(wanted.values())
+    absent = base & ~sum(unwanted.values())
+
+    def lookup(frame: Frame) -> int:
+        items = get(frame)
+        if items.__class__ is not list:
+            return absent
+        mask = base
+        out = 0
+        for item in items:
+            mask |= wanted.get(item, 0)
+            out |= unwanted.get(item, 0)
+        return mask & ~out
+
+    return lookup
+
+
+def membership(atom: Atom) -> str:
+    """The constant of an atom `constant in customer.list`."""
+    node = atom.node
+    if isinstance(node, Call) and isinstance(node.args[0], Const):
+        return str(node.args[0].value)
+    raise TypeError(f"not a membership: {node}")
+
+
+def membership_of(atom: Atom) -> Node | None:
+    """The list attribute that the atom asks one constant of, None for any other atom."""
+    match atom.node:
+        case Call(function="@in", args=(Const(kind="string"), items)) if atom.operator == "is":
+            return items if attribute_of(items) is not None and items.kind == "list<string>" else None
+    return None

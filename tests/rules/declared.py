@@ -14,6 +14,7 @@ BOOL, TIMESTAMP, STRING_LIST = AttributeType.BOOL, AttributeType.TIMESTAMP, Attr
 
 CUSTOMER = {
     "level": INT,
+    "plan": INT,  # tested for equality only
     "visits": INT,
     "points": INT,
     "score": DOUBLE,
@@ -56,6 +57,7 @@ ZONES = ["UTC", "Europe/Madrid", "America/Mexico_City", "Asia/Kathmandu", "Pacif
 # Only of attributes that rules compare directly: see rules/tables.py on values of another type than declared.
 FOREIGN: dict[str, list[Any]] = {
     "level": [True, False, "1"],
+    "plan": [True, False],
     "score": [True, "0.5"],
     "tier": [True, 1],
     "since": ["2026-01-01T00:00:00Z", 1],
@@ -80,15 +82,16 @@ def environment() -> Environment:
     return made
 
 
-def random_case(random: Random, missing: float = 0.12, foreign: float = 0.06) -> Case:
+def random_case(random: Random, missing: float = 0.12, foreign: float = 0.2) -> Case:
     """Each attribute is missing, or of another type than declared, with the given probabilities."""
     values: dict[str, Any] = {
         "level": random.choice(INTS),
+        "plan": random.choice([0, 1, 2]),
         "visits": random.choice(INTS * 2 + EDGES),
         "points": random.choice(INTS * 2 + EDGES),
         "score": random.choice([*DOUBLES, 1e300]),
-        "spent": random.choice([*DOUBLES, 1e300]),
-        "budget": random.choice([*DOUBLES, 1e-300]),
+        "spent": random.choice([*DOUBLES, 0.0, 0.0, 1e300]),
+        "budget": random.choice([*DOUBLES, 0.0, 0.0, 1e-300]),
         "tier": random.choice(TIERS),
         "name": random.choice(NAMES),
         "vip": random.random() < 0.5,
@@ -104,7 +107,7 @@ def random_case(random: Random, missing: float = 0.12, foreign: float = 0.06) ->
             del values[name]
         elif name in FOREIGN and random.random() < foreign:
             values[name] = random.choice(FOREIGN[name])
-    context = {name: values.pop(name) for name in ("page", "cart") if name in values}
+    context: dict[str, Any] = {name: values.pop(name) for name in ("page", "cart") if name in values}
     if "context.ratio" in values:
         context["ratio"] = values.pop("context.ratio")
     moment = NOW + timedelta(microseconds=random.choice([0, 0, 1, 3_600_000_000, 86_399_999_999]))

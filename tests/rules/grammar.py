@@ -54,7 +54,8 @@ class Grammar:
         self.random = random
         self._atoms: list[Callable[[], Written]] = [
             *(self._comparison, self._comparison, self._comparison, self._in_list, self._has, self._text_function),
-            *(self._list, self._membership, self._bool, self._in_band, self._time, self._two_terms),
+            *(self._list, self._membership, self._bool, self._in_band, self._time, self._two_terms, self._plan),
+            self._negated_ratio,
         ]
 
     def rule(self) -> Written:
@@ -117,7 +118,9 @@ class Grammar:
             compose("size({})", attribute("name"), kind="string function"),
             compose("{}.size()", attribute("segments")),
             compose("days_until({})", attribute("renewal"), kind="days_until"),
-            derived("days_left"),
+            compose("days_until({})", attribute("renewal"), kind="days_until"),
+            compose("{}", derived("days_left"), kind="days_until"),
+            compose("{}", derived("days_left"), kind="days_until"),
             compose("{}", derived("gained"), kind="int arithmetic"),
             compose("({} ? {} : 2)", self._plain_bool(), attribute("visits"), kind="?:"),
             compose("{}.getHours()", attribute("renewal"), kind="timestamp"),
@@ -128,12 +131,19 @@ class Grammar:
 
     def _double_term(self) -> tuple[Written, Callable[[], Written]]:
         pick = self.random.choice
-        simple = [attribute("score"), attribute("score"), attribute("spent"), same("context.ratio", reads=["context.ratio"])]
+        simple = [
+            attribute("score"),
+            attribute("score"),
+            attribute("spent"),
+            same("context.ratio", reads=["context.ratio"]),
+        ]
         computed = [
             compose("({} / {})", attribute("spent"), attribute("budget"), kind="double arithmetic"),
             compose("({} / {})", attribute("spent"), self._double(), kind="double arithmetic"),
-            compose("({} * {} - {})", attribute("spent"), self._double(), attribute("budget"), kind="double arithmetic"),
-            compose("{}", derived("ratio"), kind="double arithmetic"),
+            compose(
+                "({} * {} - {})", attribute("spent"), self._double(), attribute("budget"), kind="double arithmetic"
+            ),
+            *[compose("{}", derived("ratio"), kind="double arithmetic")] * 3,
             compose("-{}", attribute("spent"), kind="double arithmetic"),
             compose("double({})", attribute("visits")),
         ]
@@ -150,9 +160,7 @@ class Grammar:
         return compose("{}", term, kind="timestamp"), self._moment
 
     def _span_term(self) -> tuple[Written, Callable[[], Written]]:
-        term = self.random.choice(
-            [derived("remaining"), compose("(now - {})", attribute("renewal"), kind="timestamp")]
-        )
+        term = self.random.choice([derived("remaining"), compose("(now - {})", attribute("renewal"), kind="timestamp")])
         return compose("{}", term, kind="duration"), self._span
 
     def _cart(self) -> Written:
@@ -200,7 +208,19 @@ class Grammar:
             low, high = self.random.choice([(">", "<="), (">=", "<"), (">", "<")])
             parts = (term, literal(), term, literal())
             return compose(f"({{}} {low} {{}} && {{}} {high} {{}})", *parts, kind="range")
-        return self._compared(term, literal)
+        clause = self._compared(term, literal)
+        return compose("!({})", clause, kind="!") if self.random.random() < 0.25 else clause
+
+    def _negated_ratio(self) -> Written:
+        """Where `!(a < k)` is not `a >= k`: the ratio may be NaN."""
+        clause = compose("{} < {}", derived("ratio"), self._double(), kind="order")
+        return compose("!({})", clause, kind="!")
+
+    def _plan(self) -> Written:
+        if self.random.random() < 0.3:
+            return compose("{} in [1, 2]", attribute("plan"), kind="in list")
+        operator = self.random.choice(["==", "!="])
+        return compose(f"{{}} {operator} {{}}", attribute("plan"), same(self.random.choice("012")), kind="equality")
 
     def _in_list(self) -> Written:
         term, literal = self._ordered_term()
@@ -233,7 +253,7 @@ class Grammar:
         segments, literal = attribute("segments"), self._quoted(declared.SEGMENTS)
         shapes = [
             compose("{}.exists(s, s == {})", segments, literal),
-            compose("{}.exists(now, now == {})", segments, literal),
+            compose('{}.exists(name, "gold" == name || name == {})', segments, literal),
             compose("{}.all(s, s != {} || {})", segments, literal, self._plain_bool()),
             compose("{}.exists_one(s, s < {})", segments, literal),
             compose("{}.exists(s, s == {} && {} > 2)", segments, literal, attribute("visits")),
@@ -267,7 +287,7 @@ class Grammar:
     def _in_band(self) -> Written:
         term, literal = self.random.choice([self._int_term, self._double_term])()
         if "level" in term.reads or "score" in term.reads:
-            term, literal = derived("days_left"), self._int
+            term, literal = compose("{}", derived("days_left"), kind="days_until"), self._int
         return compose("in_band({}, {}, {})", term, literal(), literal(), kind="in_band")
 
     def _time(self) -> Written:

@@ -6,15 +6,16 @@
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Any
 
+import rules
 from rules.checking import CheckedRule
 from rules.errors import EvaluationError
 from rules.index import Index, Terms
 from rules.normal import normalize
-from rules.programs import Frame, compile_program
-from rules.syntax import Node
+from rules.programs import Frame, Program, compile_program
 from tests.rules.declared import DERIVED, Case, environment, random_case
 from tests.rules.grammar import Grammar, Written
 from tests.rules.oracle import ERROR, Answer, Oracle
@@ -55,9 +56,9 @@ def frame_of(case: Case) -> Frame:
     return Frame(dict(case.customer), dict(case.context), case.now, case.zone)
 
 
-def run_program(tree: Node, case: Case) -> Any:
+def run_program(program: Program, case: Case) -> Any:
     try:
-        return compile_program(tree)(frame_of(case))
+        return program(frame_of(case))
     except EvaluationError:
         return ERROR
 
@@ -66,7 +67,7 @@ def present(case: Case) -> set[str]:
     return {*case.customer, *(f"context.{name}" for name in case.context)}
 
 
-def check_catalog(random: Random, coverage: Coverage, customers: int = 3) -> None:
+def check_catalog(random: Random, coverage: Coverage, customers: int = 10) -> None:
     grammar = Grammar(random)
     rules = [write_rule(grammar) for _ in range(random.choice([1, 2, 3, 5, 8, 13, 20, 40]))]
     trees = [rule for _, rule, _ in rules]
@@ -74,6 +75,7 @@ def check_catalog(random: Random, coverage: Coverage, customers: int = 3) -> Non
     whole = Index(trees)
     half = len(trees) // 2
     terms = Terms()
+    singles = [(Index([rule]), compile_program(rule.tree)) for rule in trees]
     halves = [Index(trees[:half], terms), Index(trees[half:], terms)]
     for _ in range(customers):
         case = random_case(random)
@@ -84,21 +86,22 @@ def check_catalog(random: Random, coverage: Coverage, customers: int = 3) -> Non
         among = random.getrandbits(len(trees))
         if whole.match(frame_of(case), among) != matched & among:
             coverage.disagreements.append(f"match(among={among:b}) of {[rule.source for rule in trees]} on {case}")
-        for place, (written, rule, ask) in enumerate(rules):
+        for place, (written, _, ask) in enumerate(rules):
             expected = ask(seen)
+            single, program = singles[place]
             _count(coverage, written, case, expected, wide[place])
             found = {
                 "index": bool(matched >> place & 1),
                 "two indexes": bool(joined >> place & 1),
-                "alone": bool(Index([rule]).match(frame_of(case))),
+                "alone": bool(single.match(frame_of(case))),
                 "possible": expected is True and not whole.never >> place & 1,
             }
             wrong = [way for way, answer in found.items() if answer is not (expected is True)]
-            value = run_program(rule.tree, case)
+            value = run_program(program, case)
             if wrong or type(value) is not type(expected) or value != expected:
                 coverage.disagreements.append(
-                    f"{written.user}\n  wrong: {wrong}, program {value!r}, CEL {expected!r}\n  oracle: {written.oracle}\n"
-                    f"  among {len(rules)} rules, on {case}"
+                    f"{written.user}\n  wrong: {wrong}, program {value!r}, CEL {expected!r}\n"
+                    f"  oracle: {written.oracle}\n  among {len(rules)} rules, on {case}"
                 )
 
 
@@ -120,5 +123,6 @@ def check_catalogs(seed: int, catalogs: int) -> Coverage:
 
 if __name__ == "__main__":
     result = check_catalogs(int(sys.argv[1]), int(sys.argv[2]))
-    print(f"{len(result.disagreements)} disagreements in {result.cases} cases")
+    where = Path(rules.__file__).parent
+    print(f"{len(result.disagreements)} disagreements in {result.cases} cases, rules from {where}")
     print("\n".join(result.disagreements[:3]))

@@ -1,0 +1,58 @@
+"""The answer of `/next-action`, as the API document shows it. decision/answer.py writes it; a test compares the two."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from decision.reasons import Degradation, Reason, Status
+
+
+class ActionAnswer(msgspec.Struct, forbid_unknown_fields=True):
+    """One action to take. The four numbers are null in a fallback, which was not ranked."""
+
+    action: str
+    treatment: str
+    channel: str
+    placement: str | None
+    content: dict[str, Any]
+    propensity: float | None
+    value: float | None
+    priority: float | None
+    probability: float | None
+    fallback: bool
+
+
+class NextActionAnswer(msgspec.Struct, forbid_unknown_fields=True):
+    """A decision. `decision_id` is null where nothing was recorded: in a dry run, and in a degraded answer."""
+
+    decision_id: str | None
+    customer_id: str
+    status: Status
+    reason: Reason
+    actions: list[ActionAnswer]
+    valid_until: datetime | None
+    degraded: list[Degradation]
+    catalog: str
+
+
+class Finding(msgspec.Struct):
+    """One of several errors in one body."""
+
+    code: str
+    pointer: str
+    detail: str
+
+
+class ProblemAnswer(msgspec.Struct, forbid_unknown_fields=True):
+    """An error, as RFC 9457 has it. `pointer` is a JSON pointer into the body, `parameter` a name in path or query."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    pointer: str | msgspec.UnsetType = msgspec.UNSET
+    parameter: str | msgspec.UnsetType = msgspec.UNSET
+    errors: list[Finding] | msgspec.UnsetType = msgspec.UNSET

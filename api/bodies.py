@@ -1,0 +1,119 @@
+"""Bodies: counted while they arrive, and read strictly.
+
+Strict means what msgspec refuses (NaN, infinite numbers, broken UTF-8, lone surrogates, too deep nesting, anything
+after the document) and repeated keys, which it takes the last of: two readers of one document must not see two things.
+"""
+
+import asyncio
+import json
+from typing import Any
+
+import msgspec
+
+from api.asgi import Message, Receive
+from api.headers import RequestHeaders
+from api.problems import Problem
+
+BODY_WITHIN_SECONDS = 20.0
+
+
+class Disconnected(Exception):  # noqa: N818 - what happened, not an error
+    """The client left before its request was complete: there is nobody to answer."""
+
+
+class _DuplicateKeyError(ValueError):
+    pass
+
+
+def require_json(headers: RequestHeaders) -> None:
+    """Raises Problem unless the body says it is application/json."""
+    given = headers.get(b"content-type", b"")
+    if given != b"application/json" and given.partition(b";")[0].strip().lower() != b"application/json":
+        raise Problem("unsupported_media_type", "send the body with Content-Type: application/json")
+
+
+def refuse_announced(headers: RequestHeaders, limit: int) -> None:
+    """Raises Problem if Content-Length is above `limit` bytes."""
+    announced = headers.get(b"content-length")
+    if announced is None:
+        return
+    if not announced.isdigit():
+        raise Problem("invalid_request", "Content-Length must be a number")
+    if len(announced) > 18 or int(announced) > limit:
+        raise too_large(limit)
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """The whole body, of at most `limit` bytes. Raises Problem as soon as it is more, Disconnected."""
+    message = await receive()
+    body = _chunk(message, limit)
+    if not message.get("more_body"):
+        return body
+    chunks, length = [body], len(body)
+    try:
+        async with asyncio.timeout(BODY_WITHIN_SECONDS):
+            while message.get("more_body"):
+                message = await receive()
+                chunks.append(_chunk(message, limit - length))
+                length += len(chunks[-1])
+    except TimeoutError:
+        raise Problem("request_timeout", f"the body did not arrive within {BODY_WITHIN_SECONDS:.0f} s") from None
+    return b"".join(chunks)
+
+
+def _chunk(message: Message, room: int) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    chunk: bytes = message.get("body", b"")
+    if len(chunk) > room:
+        raise Problem("body_too_large", "the body is longer than this service takes")
+    return chunk
+
+
+def too_large(limit: int) -> Problem:
+    return Problem("body_too_large", f"the body may have at most {limit} bytes")
+
+
+def decode_strictly(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    """What `decoder` makes of the body. Raises Problem."""
+    try:
+        decoded = decoder.decode(body)
+        _find_repeats(body.decode())
+    except msgspec.ValidationError as error:
+        raise _misfit(str(error)) from None
+    except _DuplicateKeyError as error:
+        raise Problem("duplicate_key", str(error)) from None
+    except RecursionError:
+        raise Problem("invalid_json", "the body is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise Problem("invalid_json", "the body is not UTF-8") from None
+    except ValueError as error:  # msgspec.DecodeError, or a number with too many digits to be read
+        raise Problem("invalid_json", str(error)) from None
+    return decoded
+
+
+def _refuse_repeats(pairs: list[tuple[str, Any]]) -> None:
+    if len(pairs) > 1 and len(dict(pairs)) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _DuplicateKeyError(f"the key {json.dumps(name)[:60]} comes twice")
+            seen.add(name)
+
+
+_find_repeats = json.JSONDecoder(object_pairs_hook=_refuse_repeats).decode
+
+
+def _misfit(message: str) -> Problem:
+    """msgspec says where in its own way: "Expected `int`, got `str` - at `$.placements[1].limit`"."""
+    what, _, where = message.partition(" - at `$")
+    pointer = where.rstrip("`").replace("[...]", "").replace("[", "/").replace("]", "").replace(".", "/")
+    for start, code in (
+        ("Object missing required field `", "missing_field"),
+        ("Object contains unknown", "unknown_field"),
+    ):
+        if what.startswith(start):
+            name = what.partition("`")[2].rpartition("`")[0]
+            step = name.replace("~", "~0").replace("/", "~1")
+            return Problem(code, what, pointer=f"{pointer}/{step}")
+    return Problem("invalid_value", what, pointer=pointer)

@@ -1,0 +1,76 @@
+"""A customer's contacts, newest first, in pages.
+
+A cursor names the contact a page ended with by its time and its place among those of the same time, counted from the
+oldest: new contacts come in behind nothing that was shown.
+"""
+
+import base64
+import binascii
+from collections import Counter
+
+from pydantic import BaseModel
+
+from api.problems import Problem
+from features.customer import Contact, moment
+
+Place = tuple[int, int]
+
+
+class ContactAnswer(BaseModel):
+    at: str
+    action: str
+    channel: str
+    group: str
+    direction: str
+    decision_id: str
+
+
+class ContactsAnswer(BaseModel):
+    """One page. `next` is the cursor of the page after it, null in the last."""
+
+    contacts: list[ContactAnswer]
+    next: str | None
+
+
+def page(contacts: tuple[Contact, ...], limit: int, cursor: str | None) -> ContactsAnswer:
+    """Up to `limit` contacts after `cursor`. `contacts` has the oldest first. Raises Problem."""
+    after = None if cursor is None else _read(cursor)
+    newest_first = [(place, each) for place, each in reversed(_placed(contacts)) if after is None or place < after]
+    shown, rest = newest_first[:limit], newest_first[limit:]
+    return ContactsAnswer(contacts=[_told(each) for _, each in shown], next=_written(shown[-1][0]) if rest else None)
+
+
+def _placed(contacts: tuple[Contact, ...]) -> list[tuple[Place, Contact]]:
+    at_once: Counter[int] = Counter()
+    placed = []
+    for contact in contacts:
+        placed.append(((contact.at, at_once[contact.at]), contact))
+        at_once[contact.at] += 1
+    return placed
+
+
+def _told(contact: Contact) -> ContactAnswer:
+    return ContactAnswer(
+        at=timestamp(contact.at),
+        action=contact.action,
+        channel=contact.channel,
+        group=contact.group,
+        direction=contact.direction,
+        decision_id=contact.decision,
+    )
+
+
+def timestamp(micros: int) -> str:
+    return moment(micros).isoformat().replace("+00:00", "Z")
+
+
+def _written(place: Place) -> str:
+    return base64.urlsafe_b64encode(f"{place[0]}.{place[1]}".encode()).decode().rstrip("=")
+
+
+def _read(cursor: str) -> Place:
+    try:
+        at, index = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).split(b".")
+        return int(at), int(index)
+    except (ValueError, binascii.Error):
+        raise Problem("invalid_cursor", "pass on what the page before gave as `next`", parameter="cursor") from None

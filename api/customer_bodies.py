@@ -1,0 +1,126 @@
+"""The bodies of the customer routes, and what they come to against the catalog."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from api.bodies import decode_strictly
+from api.problems import Problem, of_findings
+from catalog.plan import Plan
+from decision.request import escaped
+from rules.types import coerce, shown, valid_zone
+
+Found = tuple[str, str, str]
+_CODES = {"extra_forbidden": "unknown_field", "missing": "missing_field"}
+_any = msgspec.json.Decoder()
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+B = TypeVar("B", bound=Body)
+
+
+class CustomerBody(Body):
+    """A customer as a whole. Consents are statements made now; those not named stay as they are."""
+
+    attributes: dict[str, Any] = Field(
+        default={}, description="By name, of the types the catalog declares. Timestamps are RFC 3339 with a zone."
+    )
+    consents: dict[str, bool] = Field(default={}, description="By purpose: the customer's yes or no, stated now.")
+    test: bool = Field(default=False, description="Decided for like any other, and never emitted to.")
+
+
+class CustomerPatch(CustomerBody):
+    """A merge patch (RFC 7396): what is not named stays, an attribute that is null is removed."""
+
+
+class ConsentBody(Body):
+    """A customer's yes or no for one purpose."""
+
+    granted: bool
+    at: str | None = Field(
+        default=None,
+        description="When it was stated, RFC 3339 with a zone. Default: now. The newest statement is in force.",
+        examples=["2026-01-31T09:00:00Z"],
+    )
+    source: Annotated[str, Field(min_length=1, max_length=200)] = Field(
+        default="api", description="Where it was stated, such as a form or a call."
+    )
+
+
+def read(model: type[B], body: bytes) -> B:
+    """Raises Problem."""
+    decode_strictly(_any, body)
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        findings = [
+            (_CODES.get(found["type"], "invalid_value"), pointer(found["loc"]), found["msg"])
+            for found in error.errors(include_url=False)
+        ]
+    raise of_findings(findings)
+
+
+def pointer(location: Iterable[int | str]) -> str:
+    """pydantic's location as a JSON pointer."""
+    return "".join(f"/{escaped(str(step))}" for step in location)
+
+
+def stated(plan: Plan, body: CustomerBody, *, removing: bool) -> dict[str, Any]:
+    """The attributes of `body` as values of their declared types; None, where `removing` is allowed, removes.
+
+    Raises Problem with everything found wrong, undeclared purposes among it.
+    """
+    findings: list[Found] = []
+    values: dict[str, Any] = {}
+    for name, raw in body.attributes.items():
+        if raw is None and removing:
+            values[name] = None  # whether it is (still) declared or not
+            continue
+        try:
+            values[name] = _value(plan, name, raw)
+        except _UnfitError as unfit:
+            findings.append((unfit.code, f"/attributes/{escaped(name)}", str(unfit)))
+    findings += [
+        ("unknown_purpose", f"/consents/{escaped(purpose)}", undeclared("purpose", purpose, plan.purposes))
+        for purpose in body.consents
+        if purpose not in plan.purposes
+    ]
+    if findings:
+        raise of_findings(findings)
+    return values
+
+
+class _UnfitError(ValueError):
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _value(plan: Plan, name: str, raw: Any) -> Any:
+    kind = plan.customer_types.get(name)
+    if kind is None:
+        raise _UnfitError("unknown_attribute", undeclared("attribute", name, plan.customer_types))
+    try:
+        value = coerce(kind, raw)
+    except ValueError as error:
+        raise _UnfitError("wrong_type", f"attribute {shown(name)}: {error}") from None
+    if name == "timezone" and not valid_zone(str(value)):
+        raise _UnfitError("unknown_timezone", f"expected an IANA time zone such as Europe/Madrid, got {shown(raw)}")
+    return value
+
+
+def undeclared(what: str, name: str, declared: Iterable[str] | Mapping[str, object]) -> str:
+    return (
+        f"{what} {shown(name)} is not declared in the catalog; declared are {', '.join(list(declared)[:20]) or 'none'}"
+    )
+
+
+def must_be_declared(plan: Plan, purpose: str) -> None:
+    """Raises Problem."""
+    if purpose not in plan.purposes:
+        raise Problem("unknown_purpose", undeclared("purpose", purpose, plan.purposes), parameter="purpose")

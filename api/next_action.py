@@ -1,0 +1,92 @@
+"""`POST /next-action`: bare ASGI, as every layer in between would cost as much as the decision.
+
+The order of refusal: method, door, length, media type, body, catalog. What an answer is, is settled before its first
+byte is sent; a client that leaves is noticed by the server below, and its decision stands like any other.
+"""
+
+from time import perf_counter
+
+import msgspec
+import structlog
+
+from api.asgi import NO_STORE, Receive, Scope, Send, answer_problem
+from api.auth import Permission
+from api.bodies import Disconnected, decode_strictly, read_body, refuse_announced, require_json
+from api.headers import RequestHeaders, refuse_repeats, request_id_for, visible
+from api.problems import Problem, internal
+from api.worker import Worker
+from decision.engine import Answer
+from decision.request import NextActionRequest, RequestError
+
+PATH = "/next-action"
+LONGEST_KEY = 256
+
+_JSON = (b"content-type", b"application/json")
+_decoder = msgspec.json.Decoder(NextActionRequest)
+_log = structlog.get_logger("tino.next_action")
+
+
+class NextAction:
+    """The ASGI application at this path."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        headers: RequestHeaders = dict(scope["headers"])
+        request_id = request_id_for(headers)
+        metrics = self._worker.metrics
+        metrics.in_flight += 1
+        try:
+            request, answer = await self._answer(scope, headers, receive)
+            metrics.answered(answer, request.dry_run, perf_counter() - started)
+        except Disconnected:
+            return None
+        except Problem as problem:
+            metrics.refused(problem.code)
+            return await answer_problem(send, problem, request_id)
+        except Exception:  # noqa: BLE001 - the edge of the service
+            _log.exception("unexpected error", request_id=request_id.decode())
+            metrics.refused("internal")
+            return await answer_problem(send, internal(), request_id)
+        finally:
+            metrics.in_flight -= 1
+        body = answer.body
+        length = (b"content-length", b"%d" % len(body))
+        told = [_JSON, NO_STORE, (b"request-id", request_id), length]
+        await send({"type": "http.response.start", "status": 200, "headers": told})
+        return await send({"type": "http.response.body", "body": body})
+
+    async def _answer(
+        self, scope: Scope, headers: RequestHeaders, receive: Receive
+    ) -> tuple[NextActionRequest, Answer]:
+        worker = self._worker
+        if scope["method"] != "POST":
+            raise Problem("method_not_allowed", "use POST", headers=[(b"allow", b"POST")])
+        refuse_repeats(scope["headers"], headers)
+        caller = worker.door.admit(scope, headers, Permission.DECIDE)
+        refuse_announced(headers, worker.body_limit)
+        require_json(headers)
+        body = await read_body(receive, worker.body_limit)
+        request: NextActionRequest = decode_strictly(_decoder, body)
+        if b"idempotency-key" in headers:
+            request = _identified(request, headers[b"idempotency-key"])
+        waits = request.deadline_ms
+        seconds = worker.seconds if waits is msgspec.UNSET else waits / 1000
+        try:
+            return request, await worker.ready_engine.next_action(request, caller, seconds)
+        except RequestError as error:
+            raise Problem(error.code, error.message, pointer=error.pointer) from None
+
+
+def _identified(request: NextActionRequest, key: bytes) -> NextActionRequest:
+    """The request with its Idempotency-Key as request id."""
+    if len(key) > LONGEST_KEY or not visible(key):
+        raise Problem("invalid_idempotency_key", f"Idempotency-Key takes 1 to {LONGEST_KEY} visible ASCII characters")
+    name = key.decode("ascii")
+    if request.request_id is msgspec.UNSET:
+        return msgspec.structs.replace(request, request_id=name)
+    if request.request_id != name:
+        raise Problem("request_id_conflict", "Idempotency-Key and request_id differ: send one", pointer="/request_id")
+    return request

@@ -1,0 +1,38 @@
+"""The worker: what the answering of requests shares, from start to end."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from api.auth import Door
+from api.metrics import Metrics
+from api.problems import Problem
+from decision.engine import Engine
+from features.deadline import Deadline
+
+DEFAULT_SECONDS = 1.0
+DEFAULT_BODY_LIMIT = 262_144
+
+
+@dataclass(slots=True)
+class Worker:
+    """`engine` is None, and `waiting_for` says why, until the store is open and the plan loaded.
+
+    `seconds` is how long a caller waits who doesn't say, `body_limit` the longest body in bytes.
+    """
+
+    door: Door
+    metrics: Metrics = field(default_factory=Metrics)
+    seconds: float = DEFAULT_SECONDS
+    body_limit: int = DEFAULT_BODY_LIMIT
+    engine: Engine | None = None
+    waiting_for: str = "not started"
+
+    @property
+    def ready_engine(self) -> Engine:
+        """Raises Problem before there is one."""
+        if self.engine is None:
+            raise Problem("not_ready", f"starting: {self.waiting_for}")
+        return self.engine
+
+    def deadline(self) -> Deadline:
+        return Deadline(self.seconds, asyncio.get_running_loop().time)

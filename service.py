@@ -1,0 +1,147 @@
+"""The service: one worker, from its start to its end. `uvicorn service:app` runs it.
+
+Start: settings, catalog, the private redis-server (unless REDIS_URL names another), store, a warm-up. What a person
+has to put right (settings, catalog, a Redis laid out otherwise) ends the start with a sentence. A Redis that does not
+answer yet is waited for, while the worker says that it isn't ready.
+End: the server below has stopped accepting and finished what was in flight by then; the link to Redis is closed, and
+the redis-server, if this worker started it, is stopped last.
+"""
+
+import asyncio
+import contextlib
+import gc
+
+import structlog
+
+from api.application import Api
+from api.asgi import Application, Receive, Scope, Send
+from api.auth import Door, read_keys
+from api.worker import Worker
+from catalog.building import load_plan
+from catalog.diagnostics import CatalogError
+from catalog.plan import Plan
+from decision.engine import Engine
+from decision.request import NextActionRequest
+from features.errors import Loading, NotConnected, StoreError, Uncertain
+from features.opening import open_store
+from features.redis_server import EmbeddedRedis
+from features.store import CustomerStore
+from settings import Settings, SettingsError, load_settings
+
+WARM_UP_DECISIONS = 3
+WARM_UP_SECONDS = 1.0
+OPEN_AGAIN_SECONDS = 0.5
+_NOT_YET = (NotConnected, Uncertain, Loading)
+
+_log = structlog.get_logger("tino.service")
+
+
+class Service:
+    """An ASGI application with its lifespan. Without `settings` the environment's are read at start."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings
+        self._api: Application | None = None
+        self._redis: EmbeddedRedis | None = None
+        self._store: CustomerStore | None = None
+        self._worker: Worker | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif self._api is None:
+            raise RuntimeError("the service was not started: run it with lifespan on")
+        else:
+            await self._api(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.start()
+        except (SettingsError, CatalogError, StoreError, ValueError, OSError) as error:
+            await self.stop()
+            await send({"type": "lifespan.startup.failed", "message": f"Tino can't start: {error}"})
+            return
+        except Exception as error:  # noqa: BLE001 - the server below takes any for a missing lifespan, and would serve
+            _log.exception("unexpected error at start")
+            await self.stop()
+            await send({"type": "lifespan.startup.failed", "message": f"Tino can't start: {error!r}"})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def start(self) -> None:
+        """Raises SettingsError, CatalogError, StoreError, ValueError, OSError; then `stop` clears up."""
+        settings = self._settings or load_settings()
+        door = Door(read_keys(settings.api_keys))
+        if not door.keyed:
+            _log.warning("no API keys are configured: only this machine is served")
+        plan = load_plan(settings.catalog)
+        worker = Worker(door, seconds=settings.deadline_ms / 1000, body_limit=settings.body_limit)
+        self._worker = worker
+        url = settings.redis_url or await self._start_redis(settings)
+        try:
+            await self._open(worker, settings, plan, url)
+        except _NOT_YET as error:
+            worker.waiting_for = f"Redis does not answer: {error}"
+            _log.warning("waiting for Redis", error=str(error))
+            self._tasks.append(asyncio.create_task(self._open_later(worker, settings, plan, url)))
+        self._tasks.append(asyncio.create_task(worker.metrics.keep_fresh()))
+        self._api = Api(worker)
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tasks.clear()
+        if self._store is not None:
+            await self._store.ledger.link.close()
+        if self._worker is not None:
+            self._worker.metrics.leave()
+        if self._redis is not None:
+            await asyncio.to_thread(self._redis.stop)
+
+    async def _start_redis(self, settings: Settings) -> str:
+        self._redis = await asyncio.to_thread(EmbeddedRedis.start, settings.data, appendfsync=settings.appendfsync)
+        return self._redis.url
+
+    async def _open(self, worker: Worker, settings: Settings, plan: Plan, url: str) -> None:
+        self._store = await open_store(
+            url, partitions=settings.partitions, cached_customers=settings.cached_customers, now=settings.now
+        )
+        engine = Engine(self._store, plan)
+        await _warm_up(engine)
+        worker.metrics.watch(self._store.cache)
+        worker.engine = engine
+
+    async def _open_later(self, worker: Worker, settings: Settings, plan: Plan, url: str) -> None:
+        while worker.engine is None:
+            await asyncio.sleep(OPEN_AGAIN_SECONDS)
+            try:
+                await self._open(worker, settings, plan, url)
+            except _NOT_YET as error:
+                worker.waiting_for = f"Redis does not answer: {error}"
+            except (StoreError, ValueError) as error:
+                worker.waiting_for = str(error)
+                _log.error("this Redis can't be used", error=str(error))
+                return
+
+
+async def _warm_up(engine: Engine) -> None:
+    """Fills what is made on first use, and takes it out of the garbage collector's way."""
+    for _ in range(WARM_UP_DECISIONS):
+        request = NextActionRequest(customer_id="warm-up", channels=list(engine.plan.channels), dry_run=True)
+        await engine.next_action(request, "warm-up", WARM_UP_SECONDS)
+    gc.collect()
+    gc.freeze()
+
+
+def create_app(settings: Settings) -> Service:
+    return Service(settings)
+
+
+app = Service()

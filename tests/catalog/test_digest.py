@@ -1,0 +1,76 @@
+"""The digest is the same for the same meaning, and only then."""
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from catalog.loading import load_catalog
+from tests.catalog.conftest import Write
+
+
+def _digest(path: Path) -> str:
+    return load_catalog(path).digest
+
+
+@pytest.mark.parametrize(
+    ("here", "instead"),
+    [
+        ("catalog: 1", "# a remark\n\ncatalog:   1"),
+        ("    value: 120", "    value: 120.0"),
+        ("    lever: 10", "    lever: {lever: 10}"),
+        ("scope: {channel: email}", "scope: {channel: [email]}"),
+        ("group: [growth, renewals]", "group: [renewals, growth]"),
+        ("rolling: 7d", "rolling: 1w"),
+        ("rolling: 24h", "rolling: 1d"),
+        ("purposes: [marketing, service]", "purposes: [service, marketing]"),
+        ("    from: 2026-01-01", "    from: 2026-01-01T06:00:00Z"),
+        ("salt: first", "salt: 'first', purposes: [marketing]"),
+        ("arbitration: {lever: true}\n", ""),
+        ("context: {page: string, device: string}", "context: {device: string, page: string}"),
+        ("    value: 80\n    lever: 10\n", "    lever: 10\n    value: 80\n    propensity: 1\n"),
+    ],
+)
+def test_another_way_to_write_the_same(here: str, instead: str, sound: Path, write: Write) -> None:
+    text = sound.read_text()
+    assert here in text
+    assert _digest(write(text.replace(here, instead, 1))) == _digest(sound)
+
+
+@pytest.mark.parametrize(
+    ("here", "instead"),
+    [
+        ("name: customer-success", "name: other"),
+        ("timezone: America/Mexico_City", "timezone: UTC"),
+        ("    value: 120", "    value: 121"),
+        ("title: More seats", "title: More  seats "),
+        ("rolling: 7d", "rolling: 8d"),
+        ("salt: first", "salt: second"),
+        ("push: {text: ", "push: {body: "),
+        ("sticky: true", 'sticky: "true"'),
+        ("  welcome:\n    value: 1\n", "  welcome:\n    value: 1\n    description: words\n"),
+    ],
+)
+def test_another_meaning(here: str, instead: str, sound: Path, write: Write) -> None:
+    text = sound.read_text()
+    assert here in text
+    assert _digest(write(text.replace(here, instead, 1))) != _digest(sound)
+
+
+def test_the_order_of_actions_settles_ties(sound: Path, write: Write) -> None:
+    text = sound.read_text()
+    head, actions, rest = text.partition("actions:\n")
+    welcome = actions + rest
+    start, end = welcome.index("  welcome:"), welcome.index("contact_policies:")
+    moved = head + "actions:\n" + welcome[start:end] + welcome[len("actions:\n") : start] + welcome[end:]
+    assert next(iter(load_catalog(write(moved)).spec.actions)) == "welcome"
+    assert _digest(write(moved)) != _digest(sound)
+
+
+def test_split_over_files(sound: Path, tmp_path: Path) -> None:
+    yaml = YAML(typ="safe", pure=True)
+    for number, (section, content) in enumerate(yaml.load(sound.read_text()).items()):
+        with (tmp_path / f"{99 - number}.yaml").open("w") as file:
+            yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+            yaml.dump({section: content}, file)
+    assert _digest(tmp_path) == _digest(sound)

@@ -1,0 +1,98 @@
+"""Worker processes, seen from the test."""
+
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from tests.exactness.messages import Command, Done, Refused, Report, Told
+
+ROOT = Path(__file__).parents[2]
+_SILENCE = 60.0
+
+
+class Worker:
+    """A process of `worker.py`. A thread keeps its pipe empty, so that reporting never slows it down."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.exactness.worker"]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._reports: queue.SimpleQueue[Report | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def send(self, command: Command) -> None:
+        stdin = self._process.stdin
+        if stdin is None:
+            raise RuntimeError("the worker has no stdin")
+        stdin.write(msgspec.json.encode(command) + b"\n")
+        stdin.flush()
+
+    def reports(self) -> Iterator[Told | Refused]:
+        """What the command under way reports until it is done, or until the process has died."""
+        while not isinstance(report := self._reports.get(timeout=_SILENCE), Done):
+            if report is None:
+                return
+            yield report
+
+    def run(self, command: Command) -> list[Told | Refused]:
+        self.send(command)
+        return list(self.reports())
+
+    def kill(self) -> None:
+        """As `kill -9`; returns once it is gone."""
+        self._process.kill()
+        self._process.wait()
+
+    def end(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait(_SILENCE)
+        self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            if line.endswith(b"\n"):  # of a killed process, the last one may be torn
+                self._reports.put(msgspec.json.decode(line, type=Report))
+        self._reports.put(None)
+
+
+class Crew:
+    """Some workers that are given the same commands."""
+
+    def __init__(self, workers: Sequence[Worker]) -> None:
+        self.workers = workers
+
+    @classmethod
+    def of(cls, count: int) -> "Crew":
+        return cls([Worker() for _ in range(count)])
+
+    def first(self, count: int) -> "Crew":
+        return Crew(self.workers[:count])
+
+    def run(self, command: Command) -> list[Told | Refused]:
+        """All at once: everybody has done the command before by now, so all start together."""
+        for worker in self.workers:
+            worker.send(command)
+        return [report for worker in self.workers for report in worker.reports()]
+
+    def told(self, command: Command) -> list[Told]:
+        """As `run`, where nothing may be refused."""
+        reports = self.run(command)
+        told = [report for report in reports if isinstance(report, Told)]
+        assert len(told) == len(reports), "a request was refused"
+        return told
+
+    def __enter__(self) -> "Crew":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for worker in self.workers:
+            worker.end()

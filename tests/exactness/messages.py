@@ -1,0 +1,63 @@
+"""What the test and its worker processes say to each other: one JSON object a line, over stdin and stdout."""
+
+from typing import Any
+
+import msgspec
+
+PATIENCE = 20.0
+
+
+class Open(msgspec.Struct, tag="open", kw_only=True):
+    """Open the store at `url` and load the catalog; `script` stands in for commit.lua."""
+
+    url: str
+    catalog: str
+    script: str | None = None
+
+
+class Hammer(msgspec.Struct, tag="hammer", kw_only=True):
+    """Send `requests` in turn, `times` in all, by `tasks` at once. Each answer is reported as soon as it is known.
+
+    With `until_capped`, each task goes on until it is told that the contact policy leaves nothing.
+    """
+
+    requests: list[dict[str, Any]]
+    times: int = 0
+    tasks: int = 8
+    until_capped: bool = False
+    caller: str = "key"
+    seconds: float = PATIENCE
+
+
+class Change(msgspec.Struct, tag="change", kw_only=True):
+    """Change a customer; done once the store has acknowledged it. `at` is when the consents were stated."""
+
+    customer_id: str
+    attributes: dict[str, Any] = {}
+    consents: dict[str, bool] = {}
+    at: int = 0
+
+
+class Told(msgspec.Struct, tag="told"):
+    """One answer of the engine: `body` is what a client would have got."""
+
+    body: str
+    status: str
+    reason: str
+    degraded: list[str]
+    lost: int
+    repeated: bool
+
+
+class Refused(msgspec.Struct, tag="refused"):
+    """One request that the engine refused."""
+
+    code: str
+
+
+class Done(msgspec.Struct, tag="done"):
+    """The command before is finished."""
+
+
+Command = Open | Hammer | Change
+Report = Told | Refused | Done

@@ -1,0 +1,99 @@
+"""One worker process: its own event loop, store, cache and engine. Obeys the commands of `messages`, one by one."""
+
+import asyncio
+import itertools
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from decision.engine import Engine
+from decision.reasons import Reason
+from decision.request import NextActionRequest, RequestError
+from features.customer import Consent, Customer, with_attributes, with_consent
+from features.deadline import Deadline
+from features.ledger import Ledger
+from features.opening import open_store
+from features.store import CustomerStore
+from tests.exactness.catalogs import plan_of
+from tests.exactness.messages import PATIENCE, Change, Command, Done, Hammer, Open, Refused, Report, Told
+
+
+def main() -> None:
+    asyncio.run(_obey())
+
+
+async def _obey() -> None:
+    loop = asyncio.get_running_loop()
+    engine: Engine | None = None
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        command = msgspec.json.decode(line, type=Command)
+        if isinstance(command, Open):
+            engine = await _reopen(engine, command)
+        elif engine is None:
+            raise RuntimeError("the first command must be to open a store")
+        elif isinstance(command, Hammer):
+            await _hammer(engine, command)
+        else:
+            await _change(engine.store, command)
+        _report(Done())
+    if engine is not None:
+        await engine.store.ledger.link.close()
+
+
+async def _reopen(engine: Engine | None, command: Open) -> Engine:
+    if engine is not None:
+        await engine.store.ledger.link.close()
+    store = await open_store(command.url)
+    if command.script is not None:
+        store.ledger = Ledger(store.ledger.link, store.ledger.layout, script=command.script.encode())
+    return Engine(store, plan_of(Path(command.catalog)))
+
+
+async def _hammer(engine: Engine, command: Hammer) -> None:
+    requests = [msgspec.convert(request, NextActionRequest) for request in command.requests]
+    turns = iter(itertools.cycle(requests))
+    limited = iter(turns) if command.until_capped else itertools.islice(turns, command.times)
+
+    async def one_after_another() -> None:
+        for request in limited:
+            try:
+                answer = await engine.next_action(request, command.caller, command.seconds)
+            except RequestError as error:
+                _report(Refused(error.code))
+                continue
+            degraded = [why.value for why in answer.degraded]
+            told = Told(answer.body.decode(), answer.status, answer.reason, degraded, answer.lost, answer.repeated)
+            _report(told)
+            if command.until_capped and answer.reason is Reason.CONTACT_POLICY:
+                return
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(command.tasks):
+            tasks.create_task(one_after_another())
+
+
+async def _change(store: CustomerStore, command: Change) -> None:
+    deadline = Deadline(PATIENCE, asyncio.get_running_loop().time)
+    await store.update(command.customer_id, partial(changed, command), deadline)
+
+
+def changed(command: Change, customer: Customer, _now: int) -> Customer:
+    customer = with_attributes(customer, command.attributes)
+    for purpose, granted in command.consents.items():
+        customer = with_consent(customer, purpose, Consent(granted, command.at))
+    return customer
+
+
+def _report(report: Report) -> None:
+    # One write a line, past any buffer: what has been reported is with the client even if this process is killed now.
+    line: Any = msgspec.json.encode(report) + b"\n"
+    while line:
+        line = line[os.write(1, line) :]
+
+
+if __name__ == "__main__":
+    main()
