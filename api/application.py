@@ -1,12 +1,14 @@
 """All paths together: `/next-action` by itself, everything else through FastAPI."""
 
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match, Route
+from starlette.routing import BaseRoute, Match, Route
 
 from api import customers, health
 from api.asgi import Receive, Scope, Send
@@ -41,11 +43,17 @@ class Api:
 
 
 def fastapi_of(worker: Worker) -> FastAPI:
+    routers = (customers.routes(worker), health.routes(worker))
     app = FastAPI(
-        title=TITLE, version=VERSION, redirect_slashes=False, redoc_url=None, separate_input_output_schemas=False
+        title=TITLE,
+        version=VERSION,
+        redirect_slashes=False,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        generate_unique_id_function=lambda route: route.name,
     )
-    app.include_router(customers.routes(worker))
-    app.include_router(health.routes(worker))
+    for router in routers:
+        app.include_router(router)
 
     def told(request: Request, problem: Problem) -> Response:
         worker.metrics.refused(problem.code)
@@ -64,7 +72,7 @@ def fastapi_of(worker: Worker) -> FastAPI:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
-            allowed = ", ".join(sorted(_methods(app, request)))
+            allowed = ", ".join(sorted(_methods(chain(app.routes, *(router.routes for router in routers)), request)))
             return told(
                 request, Problem("method_not_allowed", f"use {allowed}", headers=[(b"allow", allowed.encode())])
             )
@@ -84,10 +92,10 @@ def fastapi_of(worker: Worker) -> FastAPI:
     return app
 
 
-def _methods(app: FastAPI, request: Request) -> set[str]:
+def _methods(routes: Iterable[BaseRoute], request: Request) -> set[str]:
     """What the path takes: each of its routes only knows its own."""
     found: set[str] = set()
-    for route in app.routes:
+    for route in routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
             found |= route.methods or set()
     return found

@@ -43,21 +43,24 @@ def refuse_announced(headers: RequestHeaders, limit: int) -> None:
         raise too_large(limit)
 
 
-async def read_body(receive: Receive, limit: int) -> bytes:
-    """The whole body, of at most `limit` bytes. Raises Problem as soon as it is more, Disconnected."""
+async def read_body(receive: Receive, limit: int, within: float = BODY_WITHIN_SECONDS) -> bytes:
+    """The whole body, of at most `limit` bytes, if it comes within so many seconds.
+
+    Raises Problem, as soon as it is longer, and Disconnected.
+    """
     message = await receive()
     body = _chunk(message, limit)
     if not message.get("more_body"):
         return body
     chunks, length = [body], len(body)
     try:
-        async with asyncio.timeout(BODY_WITHIN_SECONDS):
+        async with asyncio.timeout(within):
             while message.get("more_body"):
                 message = await receive()
                 chunks.append(_chunk(message, limit - length))
                 length += len(chunks[-1])
     except TimeoutError:
-        raise Problem("request_timeout", f"the body did not arrive within {BODY_WITHIN_SECONDS:.0f} s") from None
+        raise Problem("request_timeout", f"the body did not arrive within {within:.0f} s") from None
     return b"".join(chunks)
 
 
@@ -78,7 +81,7 @@ def decode_strictly(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
     """What `decoder` makes of the body. Raises Problem."""
     try:
         decoded = decoder.decode(body)
-        _find_repeats(body.decode())
+        _find_repeats(body.decode().lstrip())
     except msgspec.ValidationError as error:
         raise _misfit(str(error)) from None
     except _DuplicateKeyError as error:
@@ -101,7 +104,7 @@ def _refuse_repeats(pairs: list[tuple[str, Any]]) -> None:
             seen.add(name)
 
 
-_find_repeats = json.JSONDecoder(object_pairs_hook=_refuse_repeats).decode
+_find_repeats = json.JSONDecoder(object_pairs_hook=_refuse_repeats).raw_decode
 
 
 def _misfit(message: str) -> Problem:

@@ -9,7 +9,15 @@ import asyncio
 import os
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+    multiprocess,
+)
 
 from decision.engine import Answer
 from decision.reasons import Degradation, Reason, Status
@@ -18,6 +26,9 @@ from features.cache import Cache
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 REFRESH_SECONDS = 1.0
+
+# A second series for each, with the time it was made: of no use here.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import uvloop
 
@@ -49,17 +50,14 @@ class _Client(asyncio.Protocol):
         self._run = run
         self._buffer = b""
         self._due = 0.0
-        self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._run.idle(self)
 
     def send(self, request: bytes, due: float) -> None:
-        assert self.transport is not None
         self._due = due
-        self.transport.write(request)
+        self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer = self._buffer + data

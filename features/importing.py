@@ -8,6 +8,7 @@ the attribute as it is. The same file imported twice ends in the same state.
 import asyncio
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ FORMATS = (".csv", ".jsonl", ".ndjson", ".parquet")
 LONGEST_ID = 256
 IN_FLIGHT = 64
 WITHIN = 30.0
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -121,6 +123,7 @@ class Columns:
     def _attribute(self, name: str, raw: Any, text: bool) -> Any:
         try:
             value = coerce(self.types[name], _parsed(self.types[name], raw) if text else _plain(raw))
+            _check_storable(value)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         if name == "timezone" and not valid_zone(str(value)):
@@ -150,8 +153,12 @@ def count_rows(path: Path) -> int:
 
 def _csv_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | BadRow]]:
     with path.open(encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
-        reader = csv.DictReader(file, strict=True)
-        columns.check(reader.fieldnames or ())
+        reader = csv.reader(file, strict=True)
+        try:
+            names = next(reader, [])
+        except csv.Error as error:
+            raise ImportFileError(f"{path.name}: the header is not CSV: {error}") from None
+        columns.check(names)
         while True:
             line = reader.line_num + 1
             try:
@@ -161,10 +168,10 @@ def _csv_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | B
                 continue
             if cells is None:
                 return
-            if None in cells or None in cells.values():
-                yield line, BadRow(line, f"expected {len(reader.fieldnames or ())} cells")
-            else:
-                yield line, _row(columns, cells, line, text=True)
+            if len(cells) == len(names):
+                yield line, _row(columns, dict(zip(names, cells, strict=True)), line, text=True)
+            elif cells:  # an empty line is no row
+                yield line, BadRow(line, f"expected {len(names)} cells, got {len(cells)}")
 
 
 def _json_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | BadRow]]:
@@ -174,18 +181,27 @@ def _json_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | 
             if not text.strip():
                 continue
             try:
-                cells = json.loads(text)
-            except ValueError as error:
+                cells = json.loads(text, object_pairs_hook=_unrepeated)
+            except (ValueError, RecursionError) as error:
                 yield line, BadRow(line, f"not JSON: {error}")
                 continue
             if not isinstance(cells, dict):
                 yield line, BadRow(line, f"expected an object, got {shown(cells)}")
                 continue
             unknown = next((name for name in cells if columns.name(name) not in known), None)
-            if unknown is not None:
+            if len({columns.name(name) for name in cells}) < len(cells):
+                yield line, BadRow(line, "two keys mean the same")
+            elif unknown is not None:
                 yield line, BadRow(line, f"{unknown!r} is not a declared attribute of the customer")
             else:
                 yield line, _row(columns, cells, line, text=False)
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    cells = dict(pairs)
+    if len(cells) < len(pairs):
+        raise ValueError("a key is given twice")
+    return cells
 
 
 def _parquet_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | BadRow]]:
@@ -204,7 +220,7 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow
 def _row(columns: Columns, cells: Mapping[str, Any], line: int, *, text: bool) -> ImportRow | BadRow:
     try:
         return columns.row(cells, text=text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return BadRow(line, str(error))
 
 
@@ -228,7 +244,7 @@ def _parsed(kind: AttributeType, text: str) -> Any:
         case AttributeType.INT | AttributeType.DOUBLE:
             number = int if kind is AttributeType.INT else float
             try:
-                return number(text)
+                return text if "_" in text else number(text)
             except ValueError:
                 return text
         case AttributeType.BOOL:
@@ -237,9 +253,14 @@ def _parsed(kind: AttributeType, text: str) -> Any:
             if text.startswith("["):
                 return json.loads(text)
             return [part.strip() for part in text.split(";") if part.strip()]
-    if not text.isprintable() and any("\udc80" <= char <= "\udcff" for char in text):
-        raise ValueError("is not UTF-8")
     return text
+
+
+def _check_storable(value: Any) -> None:
+    """Bytes that are no UTF-8, and JSON's lone escapes, leave halves of characters, which nothing can store."""
+    texts = value if isinstance(value, list) else (value,)
+    if any(isinstance(text, str) and not text.isprintable() and _HALF_CHARACTER.search(text) for text in texts):
+        raise ValueError("is not UTF-8")
 
 
 def _plain(raw: Any) -> Any:

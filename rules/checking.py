@@ -19,7 +19,7 @@ from rules.programs import DEFINED, Frame, compile_program
 from rules.protobuf import read_tree
 from rules.syntax import Call, Const, Fold, Ident, ListOf, Node, Select, attribute_of, children
 from rules.types import AttributeType
-from rules.widening import insert, literals_to_widen, offset_of
+from rules.widening import before_insertions, insert, literals_to_widen, offset_of
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _SCALARS = {
@@ -79,7 +79,7 @@ class Environment:
 
     def check(self, source: str, want: str = "bool") -> CheckedRule:
         """Raises RuleError where `source` doesn't parse, doesn't fit the declared types or isn't of type `want`."""
-        tree = read_tree(self._serialized(source))
+        tree = self._checked(source)
         self._refuse_unsupported(tree, source)
         self._refuse_inexact(tree, source)
         try:
@@ -90,34 +90,33 @@ class Environment:
             raise RuleError(f"this is a {tree.kind}, but a {want} is needed here", *_position(source, tree.offset))
         return CheckedRule(source, tree, tree.kind)
 
-    def _serialized(self, source: str) -> bytes:
+    def _checked(self, source: str) -> Node:
+        """The checked tree, with the offsets of `source` although literals were widened."""
         text = source
-        inserted: list[int] = []
+        inserted: list[int] = []  # places in `source`, in order
         while True:
             try:
-                return bytes(self._checker.compile(text).serialize())
+                tree = read_tree(self._checker.compile(text).serialize())
+                return _moved_back(tree, inserted) if inserted else tree
             except (RuntimeError, TypeError, ValueError) as error:
                 complaint = str(error)
             if "found no matching overload" not in complaint or "Syntax error" in complaint:
-                raise self._rule_error(source, complaint, inserted)
+                raise self._rule_error(source, text, complaint, inserted)
             tree = read_tree(self._checker.compile(text, disable_check=True).serialize())
             ends = literals_to_widen(text, tree, complaint)
             if not ends:
-                raise self._rule_error(source, complaint, inserted)
+                raise self._rule_error(source, text, complaint, inserted)
             if not inserted:
                 self._refuse_inexact(tree, source)
             text = insert(text, ends)
-            inserted = sorted([place + 2 * sum(end <= place for end in ends) for place in inserted] + ends)
+            inserted = sorted(inserted + [before_insertions(end, inserted) for end in ends])
 
-    def _rule_error(self, source: str, complaint: str, inserted: list[int]) -> RuleError:
+    def _rule_error(self, source: str, text: str, complaint: str, inserted: list[int]) -> RuleError:
         found = _ERROR.search(complaint)
         if found is None:
             return RuleError(complaint)
-        line, column, message = int(found[1]), int(found[2]), found[3].strip()
-        if inserted:
-            offset = offset_of(source, line, column)
-            line, column = _position(source, offset - 2 * sum(place < offset for place in inserted))
-        return RuleError(self._plainly(message), line, column)
+        offset = offset_of(text, int(found[1]), int(found[2]))
+        return RuleError(self._plainly(found[3].strip()), *_position(source, before_insertions(offset, inserted)))
 
     def _plainly(self, message: str) -> str:
         unknown = re.match(r"undefined field '(.+)' not found in struct 'tino\.(\w+)'", message)
@@ -196,6 +195,11 @@ def _measured(tree: Node) -> Node:
             raise _ConstantError("too large once the derived attributes it uses are written out", tree.offset)
         level = [child for node in level for child in children(node)]
     return tree
+
+
+def _moved_back(node: Node, inserted: list[int]) -> Node:
+    moved = rebuilt(node, lambda child: _moved_back(child, inserted))
+    return replace(moved, offset=before_insertions(node.offset, inserted))
 
 
 def rebuilt(node: Node, change: Any) -> Node:

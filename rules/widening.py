@@ -5,6 +5,7 @@ operator found no overload and where; the literals among that operator's operand
 """
 
 import re
+from bisect import bisect_left
 
 from rules.syntax import Call, Const, ListOf, Node, children
 
@@ -37,6 +38,11 @@ def insert(source: str, ends: list[int]) -> str:
     for end in reversed(ends):
         source = source[:end] + ".0" + source[end:]
     return source
+
+
+def before_insertions(offset: int, inserted: list[int]) -> int:
+    """`offset` of the text with `.0` inserted at `inserted` (in order), as an offset of the text before."""
+    return offset - 2 * bisect_left(range(len(inserted)), offset, key=lambda earlier: inserted[earlier] + 2 * earlier)
 
 
 def _walk(node: Node) -> list[Node]:

@@ -13,6 +13,7 @@ _TEXT = """\
 catalog: 1
 name: exactness
 customer: {{email: string, tier: string}}
+context: {{page: string, device: string}}
 purposes: [marketing]
 channels:
   email: {{direction: outbound, purpose: marketing, address: customer.email}}

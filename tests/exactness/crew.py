@@ -14,15 +14,21 @@ from tests.exactness.messages import Command, Done, Refused, Report, Told
 
 ROOT = Path(__file__).parents[2]
 _SILENCE = 60.0
+UNREAD = 200
+IN_PIPE = 64 * 1024 // 200
+"""A worker that nobody listens to stops after so many reports more: a report is longer than 200 bytes."""
 
 
 class Worker:
-    """A process of `worker.py`. A thread keeps its pipe empty, so that reporting never slows it down."""
+    """A process of `worker.py`. A thread reads its pipe ahead, up to `UNREAD` reports: enough to race at full speed,
+    and few enough that a test which listens to some of a long command's reports knows it to be still under way.
+    """
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", "tests.exactness.worker"]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._reports: queue.SimpleQueue[Report | None] = queue.SimpleQueue()
+        self._reports: queue.Queue[Report | None] = queue.Queue(UNREAD)
+        self._killed = False
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -34,9 +40,11 @@ class Worker:
         stdin.flush()
 
     def reports(self) -> Iterator[Told | Refused]:
-        """What the command under way reports until it is done, or until the process has died."""
+        """What the command under way reports until it is done; of a killed process, what it still said."""
         while not isinstance(report := self._reports.get(timeout=_SILENCE), Done):
             if report is None:
+                self._reports.put(None)
+                assert self._killed, "a worker died"
                 return
             yield report
 
@@ -46,12 +54,15 @@ class Worker:
 
     def kill(self) -> None:
         """As `kill -9`; returns once it is gone."""
+        self._killed = True
         self._process.kill()
         self._process.wait()
 
     def end(self) -> None:
         if self._process.stdin is not None:
             self._process.stdin.close()
+        while self._reports.get(timeout=_SILENCE) is not None:
+            pass
         self._process.wait(_SILENCE)
         self._reader.join()
         if self._process.stdout is not None:

@@ -16,15 +16,11 @@ class Open(msgspec.Struct, tag="open", kw_only=True):
 
 
 class Hammer(msgspec.Struct, tag="hammer", kw_only=True):
-    """Send `requests` in turn, `times` in all, by `tasks` at once. Each answer is reported as soon as it is known.
-
-    With `until_capped`, each task goes on until it is told that the contact policy leaves nothing.
-    """
+    """Send `requests` in turn, `times` in all, by `tasks` at once. Each answer is reported as soon as it is known."""
 
     requests: list[dict[str, Any]]
-    times: int = 0
+    times: int
     tasks: int = 8
-    until_capped: bool = False
     caller: str = "key"
     seconds: float = PATIENCE
 

@@ -52,7 +52,7 @@ async def test_the_opt_out_stands(url: str, tmp_path: Path) -> None:
 
 async def test_a_mere_counter_would_overwrite_the_opt_out(url: str, tmp_path: Path) -> None:
     """What the random half of a version is for."""
-    status, _, customer, granted = await decide_on_a_lost_timeline(url, tmp_path, lambda count: bytes(count))
+    status, _, customer, granted = await decide_on_a_lost_timeline(url, tmp_path, bytes)
     assert (status, granted) == (Status.DECIDED, 1)
     assert customer.consents["marketing"].granted
 

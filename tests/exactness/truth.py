@@ -19,11 +19,15 @@ from tests.exactness.messages import PATIENCE, Told
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """`answers` maps decision ids to the bytes recorded as their answer; `sent` lists the outbox."""
+    """`answers` maps decision ids to the bytes recorded as their answer, `asked` counts the request ids they had;
+    `sent` lists the outbox; `log` is (time, contacts granted) of each decision in the order of their commits.
+    """
 
     customer: Customer
     answers: dict[str, bytes]
+    asked: Counter[str]
     sent: list[dict[str, Any]]
+    log: list[tuple[int, int]]
 
     @property
     def granted(self) -> Counter[tuple[str, str]]:
@@ -50,11 +54,14 @@ async def read_from(store: CustomerStore, customer_id: str) -> Truth:
     partition = layout.partition(customer_id)
     records = await link.ask("XRANGE", layout.decisions(partition), "-", "+", within=PATIENCE)
     outbox = await link.ask("XRANGE", layout.outbox(partition), "-", "+", within=PATIENCE)
-    answers = [(fields[1].decode(), answer_in(fields[3])) for _, fields in records]
-    ours = {decision: body for decision, body in answers if orjson.loads(body)["customer_id"] == customer_id}
-    assert len(dict(answers)) == len(answers), "a decision is recorded twice"
+    kept = [(orjson.loads(record), record) for _, (*_, record) in records]
+    ours = [(entry, record) for entry, record in kept if entry["request"]["customer_id"] == customer_id]
+    answers = {entry["id"]: answer_in(record) for entry, record in ours}
+    assert len(answers) == len(ours), "a decision is recorded twice"
+    asked = Counter(entry["request"].get("request_id") for entry, _ in ours)
     sent = [entry for _, (_, message) in outbox if (entry := orjson.loads(message))["customer_id"] == customer_id]
-    return Truth(snapshot.customer, ours, sent)
+    log = [(entry["at"], len(entry["answer"]["actions"])) for entry, _ in ours]
+    return Truth(snapshot.customer, answers, asked, sent, log)
 
 
 def grants(bodies: Iterable[bytes]) -> Counter[tuple[str, str]]:

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from decision.engine import Engine
-from decision.reasons import Reason
 from decision.request import NextActionRequest, RequestError
 from features.customer import Consent, Customer, with_attributes, with_consent
 from features.deadline import Deadline
@@ -55,21 +54,18 @@ async def _reopen(engine: Engine | None, command: Open) -> Engine:
 
 async def _hammer(engine: Engine, command: Hammer) -> None:
     requests = [msgspec.convert(request, NextActionRequest) for request in command.requests]
-    turns = iter(itertools.cycle(requests))
-    limited = iter(turns) if command.until_capped else itertools.islice(turns, command.times)
+    turns = itertools.islice(itertools.cycle(requests), command.times)
 
     async def one_after_another() -> None:
-        for request in limited:
+        for request in turns:
             try:
                 answer = await engine.next_action(request, command.caller, command.seconds)
             except RequestError as error:
                 _report(Refused(error.code))
                 continue
             degraded = [why.value for why in answer.degraded]
-            told = Told(answer.body.decode(), answer.status, answer.reason, degraded, answer.lost, answer.repeated)
-            _report(told)
-            if command.until_capped and answer.reason is Reason.CONTACT_POLICY:
-                return
+            body = answer.body.decode()
+            _report(Told(body, answer.status, answer.reason, degraded, answer.lost, answer.repeated))
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(command.tasks):

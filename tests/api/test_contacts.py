@@ -1,0 +1,29 @@
+from api.contacts import page
+from features.customer import Contact
+
+
+def contact(at: int, number: int) -> Contact:
+    return Contact(at, f"action-{number}", "in_app", "", "inbound", f"decision-{number}")
+
+
+def test_contacts_of_one_moment_are_told_apart() -> None:
+    contacts = tuple(contact(at, number) for number, at in enumerate((1, 5, 5, 5, 5, 9)))
+    seen, cursor = [], None
+    while True:
+        found = page(contacts, 2, cursor)
+        seen += [each.decision_id for each in found.contacts]
+        cursor = found.next
+        if cursor is None:
+            break
+        contacts = (*contacts, contact(9, 90 + len(contacts)))
+    assert seen == [f"decision-{number}" for number in (5, 4, 3, 2, 1, 0)]
+
+
+def test_old_contacts_that_are_dropped_meanwhile_are_not_missed_by_the_rest() -> None:
+    contacts = tuple(contact(at, at) for at in range(1, 7))
+    first = page(contacts, 2, None)
+    assert [each.decision_id for each in page(contacts[3:], 2, first.next).contacts] == ["decision-4"]
+
+
+def test_no_contacts() -> None:
+    assert page((), 10, None).model_dump() == {"contacts": [], "next": None}

@@ -1,0 +1,90 @@
+"""Redis goes away and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from features import redis_probe
+from features.link import Link
+from features.redis_server import EmbeddedRedis, socket_for
+from tests.api.serving import Server, problem, serving, settings
+
+pytestmark = pytest.mark.chaos
+
+
+def kill_redis(data: Path) -> None:
+    """Returns once it is gone, whoever its parent is."""
+    pid = redis_probe.pid(socket_for(data))
+    watched = os.pidfd_open(pid)
+    signal.pidfd_send_signal(watched, signal.SIGKILL)
+    os.close(watched)
+    while redis_probe.answers(socket_for(data)):
+        pass
+
+
+def until_ready(server: Server) -> None:
+    while server.client.get("/readyz").status_code != 200:
+        pass
+
+
+def test_decisions_go_on_without_redis_and_writes_are_refused(tmp_path: Path) -> None:
+    with serving(settings(data=tmp_path, deadline_ms=300)) as server:
+        client = server.client
+        assert client.put("/customers/ada", json={"consents": {"marketing": True}}).status_code == 200
+        kill_redis(tmp_path)
+
+        answer = server.ask(customer_id="ada", placements=["home-banner"])
+        assert (answer["status"], answer["reason"]) == ("fallback", "degraded")
+        assert answer["degraded"] == ["store_unavailable"]
+        assert [action["action"] for action in answer["actions"]] == ["welcome"]
+        assert server.ask(customer_id="ada", placements=["feed"])["actions"] == []
+        for response in (
+            client.put("/customers/ada", json={"attributes": {}}),
+            client.put("/customers/ada/consents/marketing", json={"granted": False}),
+            client.delete("/customers/ada"),
+            client.get("/customers/ada"),
+            client.get("/customers/ada/contacts"),
+        ):
+            problem(response, 503, "store_unavailable")
+            assert response.headers["retry-after"] == "1"
+        problem(client.get("/readyz"), 503, "not_ready")
+        assert client.get("/livez").status_code == 200
+        assert 'tino_degraded_total{kind="store_unavailable"} 2.0' in client.get("/metrics").text
+
+        with EmbeddedRedis.start(tmp_path):
+            until_ready(server)
+            assert client.get("/customers/ada").json()["consents"]["marketing"]["granted"] is True
+            answer = server.ask(customer_id="ada", placements=["home-banner"])
+            assert answer["degraded"] == []
+            assert [action["action"] for action in answer["actions"]] == ["voucher"]
+
+
+def test_a_redis_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    url = f"unix://{socket_for(tmp_path)}"
+    with serving(settings(redis_url=url)) as server:
+        problem(server.client.get("/readyz"), 503, "not_ready")
+        response = server.client.post("/next-action", json={"customer_id": "a"})
+        problem(response, 503, "not_ready")
+        assert response.headers["retry-after"] == "1"
+        problem(server.client.get("/customers/a"), 503, "not_ready")
+        with EmbeddedRedis.start(tmp_path):
+            until_ready(server)
+            assert server.ask(customer_id="a")["degraded"] == []
+
+
+def test_readiness_tells_what_is_wrong_with_a_redis(tmp_path: Path) -> None:
+    async def let_evict(url: str) -> None:
+        link = Link(url)
+        await link.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru", within=5)
+        await link.close()
+
+    with EmbeddedRedis.start(tmp_path) as redis:
+        asyncio.run(let_evict(redis.url))
+        with serving(settings(redis_url=redis.url)) as server:
+            told = problem(server.client.get("/readyz"), 503, "not_ready")
+            assert "noeviction" in told["detail"]

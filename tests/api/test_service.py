@@ -1,0 +1,85 @@
+"""The service as it is really started: its own process, settings from the environment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from features import redis_probe
+from features.redis_server import EmbeddedRedis, socket_for
+from service import Service, create_app
+from tests.api.serving import CATALOG, listening, settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(fd: int, **variables: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "uvicorn", "service:app", "--fd", str(fd), "--no-access-log"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TINO_", "REDIS_URL"))}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment | variables, pass_fds=(fd,), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def test_uvicorn_runs_it_and_ends_it_in_order(tmp_path: Path) -> None:
+    with listening() as sock:
+        process = start(sock.fileno(), TINO_CATALOG=str(CATALOG), TINO_DATA=str(tmp_path))
+        # `--fd` makes uvicorn take it for a unix socket, whose peers have no address: the port is asked anyway.
+        with httpx.Client(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}", timeout=60) as client:
+            assert client.get("/readyz").json() == {"status": "ready"}
+        assert redis_probe.answers(socket_for(tmp_path))
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate()
+    assert b"only this machine is served" in output
+    assert b"Traceback" not in output
+    assert not redis_probe.answers(socket_for(tmp_path))
+    with EmbeddedRedis.start(tmp_path) as redis:
+        assert redis.owned
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"TINO_DEADLINE_MS": "soon"}, b"TINO_DEADLINE_MS: "),
+        ({"TINO_CATALOG": "/nowhere.yaml"}, b"/nowhere.yaml"),
+    ],
+)
+def test_what_forbids_a_start_is_told_in_a_sentence(tmp_path: Path, variables: dict[str, str], sentence: bytes) -> None:
+    with listening() as sock:
+        process = start(sock.fileno(), TINO_DATA=str(tmp_path), **variables)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert sentence in output
+    assert b"Traceback" not in output
+
+
+async def _lifespan(service: Service) -> list[dict[str, Any]]:
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await service({"type": "lifespan"}, receive, send)
+    return sent
+
+
+def test_data_of_another_layout_forbids_a_start(redis: EmbeddedRedis) -> None:
+    sent = asyncio.run(_lifespan(create_app(settings(redis_url=redis.url, partitions=7))))
+    assert [message["type"] for message in sent] == ["lifespan.startup.failed"]
+    assert "partitions" in sent[0]["message"]
+
+
+def test_a_clock_that_cannot_be_read_forbids_a_start(redis: EmbeddedRedis) -> None:
+    sent = asyncio.run(_lifespan(create_app(settings(redis_url=redis.url, now="yesterday"))))
+    assert "yesterday" in sent[0]["message"]

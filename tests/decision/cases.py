@@ -1,0 +1,107 @@
+"""Cases: a folder each with a catalog, a customer, a request and a time, and the decision that must come of them.
+
+customer.json   attributes (timestamps as text), consents (true or false), test, and contacts: their age before `now`
+                (such as "7d - 1us") with a treatment, or with all labels where it is not in the catalog
+request.json    the body of POST /next-action
+now             the time of the decision; beside it, where exploration draws, `seed`
+expected.json   `about`, then the parts of the decision to compare; of each pick, the keys given
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from catalog.building import load_plan
+from catalog.plan import Plan
+from decision.decide import Decision, Pick, decide, view_of
+from decision.request import NextActionRequest, resolve
+from features.customer import Consent, Contact, Customer, micros
+from rules.types import AttributeType, coerce
+
+ROOT = Path(__file__).parent.parent / "cases"
+FOLDERS = sorted(path for path in ROOT.iterdir() if path.is_dir())
+UNITS = {"us": 1, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+
+
+@dataclass(frozen=True)
+class Case:
+    plan: Plan
+    customer: Customer
+    request: NextActionRequest
+    now: int
+    seed: int
+    expected: dict[str, Any]
+
+    def decide(self) -> Decision:
+        ask = resolve(self.request, self.plan)
+        return decide(self.plan, ask, view_of(self.plan, self.customer), self.now, self.seed)
+
+
+def read_case(folder: Path) -> Case:
+    plan = load_plan(folder / "catalog.yaml")
+    now = micros(datetime.fromisoformat((folder / "now").read_text().strip()))
+    seed = folder / "seed"
+    return Case(
+        plan,
+        _customer(json.loads((folder / "customer.json").read_text()), plan, now),
+        msgspec.json.decode((folder / "request.json").read_bytes(), type=NextActionRequest),
+        now,
+        int(seed.read_text()) if seed.exists() else 0,
+        json.loads((folder / "expected.json").read_text()),
+    )
+
+
+def microseconds(age: str) -> int:
+    """`age` such as "7d", "1d 2h" or "7d - 1us"."""
+    parts = re.findall(r"([+-]?)\s*(\d+)(us|[smhd])", age)
+    return sum((-1 if sign == "-" else 1) * int(count) * UNITS[unit] for sign, count, unit in parts)
+
+
+def _customer(data: dict[str, Any], plan: Plan, now: int) -> Customer:
+    attributes = {name: _attribute(plan, name, value) for name, value in data.get("attributes", {}).items()}
+    consents = {name: Consent(granted, now - 1) for name, granted in data.get("consents", {}).items()}
+    contacts = tuple(_contact(plan, contact, now) for contact in data.get("contacts", ()))
+    return Customer(attributes, consents, contacts, data.get("test", False))
+
+
+def _attribute(plan: Plan, name: str, value: Any) -> Any:
+    kind = plan.customer_types.get(name)
+    return coerce(kind, value) if kind is AttributeType.TIMESTAMP else value
+
+
+def _contact(plan: Plan, data: dict[str, str], now: int) -> Contact:
+    at = now - microseconds(data["age"])
+    if "treatment" not in data:
+        return Contact(at, data["action"], data["channel"], data["group"], data["direction"], "d")
+    known = next(treatment for treatment in plan.treatments if treatment and treatment.id == data["treatment"])
+    return Contact(at, known.action, known.channel, known.group, known.direction, "d")
+
+
+def as_data(plan: Plan, decision: Decision) -> dict[str, Any]:
+    """Everything an expectation may name."""
+    return {
+        "status": decision.status,
+        "reason": decision.reason,
+        "picks": [_pick(pick) for pick in decision.picks],
+        "granted": [pick.treatment.id for pick in decision.granted],
+        "withheld": [_pick(pick) for pick in decision.withheld],
+        "removed": {gate.value: count for gate, count in decision.removed.items()},
+        "left": {policy.name: left for policy, left in zip(plan.policies, decision.left, strict=True)},
+    }
+
+
+def _pick(pick: Pick) -> dict[str, Any]:
+    return {
+        "treatment": pick.treatment.id,
+        "placement": pick.placement,
+        "content": pick.content,
+        "address": pick.address,
+        "probability": pick.chosen.probability if pick.chosen else None,
+        "priority": pick.chosen.priority if pick.chosen else None,
+        "value": pick.chosen.value if pick.chosen else None,
+    }

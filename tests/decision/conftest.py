@@ -1,0 +1,29 @@
+"""A real redis-server, and stores on it."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from features.opening import open_store
+from features.redis_server import EmbeddedRedis
+from features.store import CustomerStore
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with EmbeddedRedis.start(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[CustomerStore]:
+    """On an empty Redis."""
+    store = await open_store(redis_url)
+    await store.ledger.link.ask("FLUSHALL", within=5)
+    yield store
+    await store.ledger.link.close()

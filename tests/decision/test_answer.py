@@ -1,0 +1,163 @@
+"""Answer and record: what is kept is what was sent, byte for byte, with all that explains it."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from catalog.plan import Plan
+from decision.answer import answer_body, answer_in, contacts_of, outbox_entries, record_body
+from decision.decide import Decision, decide, view_of
+from decision.reasons import Degradation
+from decision.request import NextActionRequest, resolve
+from features.customer import Consent, Contact, Customer, moment
+from tests.decision.plans import plan_of
+
+NOW = 1_760_000_000_000_001
+ID = "0" * 32
+CATALOG = """
+customer: {name: string, email: string, spend: double, since: timestamp}
+context: {page: string}
+purposes: [marketing]
+channels:
+  web: {direction: inbound, placements: [top]}
+  email: {direction: outbound, purpose: marketing, address: customer.email}
+actions:
+  a:
+    group: g
+    value: 2.5
+    treatments: {web: {t: "{{ customer.name }} {{ customer.spend }} {{ context.page }}", n: 3, x: 0.1, y: true}}
+  b: {value: 1, treatments: {email: {t: "{{ customer.name }}"}}}
+contact_policies: {p: {limit: 2, rolling: 1d, scope: {channel: email}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return plan_of(CATALOG)
+
+
+def decided(plan: Plan, customer: Customer, **fields: Any) -> tuple[NextActionRequest, Decision]:
+    request = NextActionRequest("c-1", channels=["web", "email"], placements=["top"], **fields)
+    return request, decide(plan, resolve(request, plan), view_of(plan, customer), NOW, 2**64 - 1)
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+customers = st.builds(
+    lambda name, spend, since: Customer(
+        {"name": name, "email": "a@example.com", "spend": spend, "since": since}, {"marketing": Consent(True, 5)}
+    ),
+    texts,
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(-(10**15), 10**15).map(moment),
+)
+
+
+@settings(deadline=None)
+@given(customers, texts)
+def test_the_record_holds_the_answer_byte_for_byte(plan: Plan, customer: Customer, page: str) -> None:
+    request, decision = decided(plan, customer, context={"page": page})
+    answer = answer_body(plan, "c-1", decision, ID, ())
+    assert answer_in(record_body(plan, request, customer, decision, ID, answer)) == answer
+
+
+def test_an_answer_in_full(plan: Plan) -> None:
+    customer = Customer({"name": "Ana", "email": "a@example.com", "spend": 2.0}, {"marketing": Consent(True, 5)})
+    _, decision = decided(plan, customer, context={"page": "home"})
+    assert json.loads(answer_body(plan, "c-1", decision, ID, ())) == {
+        "decision_id": ID,
+        "customer_id": "c-1",
+        "status": "decided",
+        "reason": "ranked",
+        "actions": [
+            {
+                "action": "a",
+                "treatment": "a/web",
+                "channel": "web",
+                "placement": "top",
+                "content": {"t": "Ana 2.0 home", "n": 3, "x": 0.1, "y": True},
+                "propensity": 1.0,
+                "value": 2.5,
+                "priority": 2.5,
+                "probability": 1.0,
+                "fallback": False,
+            },
+            {
+                "action": "b",
+                "treatment": "b/email",
+                "channel": "email",
+                "placement": None,
+                "content": {"t": "Ana"},
+                "propensity": 1.0,
+                "value": 1.0,
+                "priority": 1.0,
+                "probability": 1.0,
+                "fallback": False,
+            },
+        ],
+        "valid_until": "2025-10-09T09:23:20.000001Z",
+        "degraded": [],
+        "catalog": plan.digest,
+    }
+
+
+def test_a_record_holds_what_the_decision_was_made_on(plan: Plan) -> None:
+    customer = Customer(
+        {"name": "Ana", "email": "a@example.com", "undeclared": 1},
+        {"marketing": Consent(True, 5, "form")},
+        (Contact(NOW - 1, "b", "email", "", "outbound", "d"),),
+        test=True,
+    )
+    request, decision = decided(plan, customer, context={"page": "home"}, request_id="r-1")
+    record = json.loads(record_body(plan, request, customer, decision, ID, answer_body(plan, "c-1", decision, ID, ())))
+    assert record.pop("answer")["decision_id"] == ID
+    assert record == {
+        "v": 1,
+        "id": ID,
+        "at": NOW,
+        "catalog": plan.digest,
+        "request": {
+            "customer_id": "c-1",
+            "channels": ["web", "email"],
+            "placements": ["top"],
+            "context": {"page": "home"},
+            "limit": 1,
+            "request_id": "r-1",
+            "dry_run": False,
+        },
+        "customer": {"attributes": customer.attributes, "consents": {"marketing": [True, 5, "form"]}, "test": True},
+        "seed": 2**64 - 1,
+        "removed": {"content": 1},
+        "left": {"p": 1},
+        "withheld": [],
+    }
+
+
+def test_contacts_and_messages_are_of_what_was_granted(plan: Plan) -> None:
+    customer = Customer({"name": "Ana", "email": "a@example.com", "spend": 2.0}, {"marketing": Consent(True, 5)})
+    _, decision = decided(plan, customer, context={"page": "home"})
+    assert contacts_of(decision, ID) == (
+        Contact(NOW, "a", "web", "g", "inbound", ID),
+        Contact(NOW, "b", "email", "", "outbound", ID),
+    )
+    (message,) = map(json.loads, outbox_entries(decision, ID, "c-1"))
+    message.pop("valid_until")
+    assert message == {
+        "decision_id": ID,
+        "customer_id": "c-1",
+        "at": NOW,
+        "treatment": "b/email",
+        "channel": "email",
+        "purpose": "marketing",
+        "address": "a@example.com",
+        "content": {"t": "Ana"},
+    }
+
+
+def test_a_degraded_answer_says_so_and_has_no_id(plan: Plan) -> None:
+    _, decision = decided(plan, Customer())
+    body = json.loads(answer_body(plan, "c-1", decision, None, (Degradation.STORE_FULL,)))
+    assert (body["decision_id"], body["degraded"], body["actions"]) == (None, ["store_full"], [])
+    assert body["valid_until"] is None

@@ -1,0 +1,67 @@
+"""Which JSON values become values of a declared type."""
+
+import math
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from rules.types import AttributeType, coerce, fits
+
+MOMENT = datetime(2026, 1, 31, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "value"),
+    [
+        ("string", "", ""),
+        ("int", -(2**63), -(2**63)),
+        ("int", 2**63 - 1, 2**63 - 1),
+        ("double", 5, 5.0),
+        ("double", 2.5, 2.5),
+        ("double", -0.0, -0.0),
+        ("bool", False, False),
+        ("timestamp", "2026-01-31T09:00:00Z", MOMENT),
+        ("timestamp", "2026-01-31T03:00:00-06:00", MOMENT),
+        ("timestamp", datetime(2026, 1, 31, 11, tzinfo=timezone(timedelta(hours=2))), MOMENT),
+        ("timestamp", "2026-01-31T09:00:00.123456Z", MOMENT.replace(microsecond=123456)),
+        ("list<string>", [], []),
+        ("list<string>", ["a", "b"], ["a", "b"]),
+    ],
+)
+def test_accepted(kind: str, raw: Any, value: Any) -> None:
+    found = coerce(AttributeType(kind), raw)
+    assert found == value
+    assert fits(AttributeType(kind), found)
+    if isinstance(found, datetime):
+        assert found.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "expected"),
+    [
+        *[(kind, None, "expected") for kind in AttributeType],
+        ("string", 1, "a string"),
+        *[("int", raw, "a whole number") for raw in (True, 1.0, "1", 2**63, -(2**63) - 1)],
+        *[("double", raw, "a finite number") for raw in (True, "1", math.nan, math.inf, -math.inf, 10**400)],
+        *[("bool", raw, "true or false") for raw in (1, 0, "true")],
+        *[
+            ("timestamp", raw, "with a zone")
+            for raw in ("2026-01-31T09:00:00", "2026-01-31", datetime(2026, 1, 31), 1767225600, "soon")  # noqa: DTZ001
+        ],
+        *[
+            ("timestamp", raw, "between the years 1 and 9999")
+            for raw in ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00")
+        ],
+        *[("list<string>", raw, "a list of strings") for raw in ("ab", ["a", 1], [None], ("a",), {"a": 1})],
+    ],
+)
+def test_refused(kind: str, raw: Any, expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        coerce(AttributeType(kind), raw)
+
+
+def test_a_message_quotes_little_of_what_was_sent() -> None:
+    with pytest.raises(ValueError, match=r"\.\.\.") as caught:
+        coerce(AttributeType.INT, "x" * 10_000)
+    assert len(str(caught.value)) < 150
