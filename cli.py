@@ -34,8 +34,9 @@ from features.store import CustomerStore
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tino decides.")
 importing = typer.Typer(no_args_is_help=True, help="Import customers from files.")
 app.add_typer(importing, name="import")
-say = Console(stderr=True, soft_wrap=True, highlight=False)
-out = Console(soft_wrap=True, highlight=False)
+# Plain text: rich would read `[x]` in a path as a style, and `:100:` in "rows.csv:100: …" as an emoji.
+say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
+out = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 CatalogArgument = Annotated[Path, typer.Argument(help="A catalog: a YAML file or a directory of them.")]
 CatalogOption = Annotated[Path, typer.Option("--catalog", envvar="TINO_CATALOG", help="A catalog file or directory.")]
@@ -109,7 +110,7 @@ def import_customers_command(
     with _failing_plainly(), _redis(_data(catalog, data)) as url:
         stored = asyncio.run(run(url))
     for row in bad[:MOST_REPORTED]:
-        say.print(f"{file}:{row.line}: {row.reason}", markup=False)
+        say.print(f"{file}:{row.line}: {row.reason}")
     if len(bad) > MOST_REPORTED:
         say.print(f"... and {len(bad) - MOST_REPORTED} more bad rows")
     out.print(f"{stored} customers stored, {len(bad)} rows left out")
@@ -138,7 +139,7 @@ def decide(
             engine = Engine(store, plan)
             for customer_id in customer or ():
                 named = msgspec.structs.replace(request, customer_id=customer_id)
-                out.print((await engine.next_action(named, "batch", SECONDS)).body.decode(), markup=False)
+                out.print((await engine.next_action(named, "batch", SECONDS)).body.decode())
 
     async def all_of_them(url: str) -> Summary:
         async with _store(url, now) as store:
@@ -240,19 +241,19 @@ def _failing_plainly() -> Iterator[None]:
     try:
         yield
     except (StoreError, ImportFileError, RequestError, ValueError, OSError) as error:
-        say.print(f"tino: {error}", markup=False)
+        say.print(f"tino: {error}")
         raise typer.Exit(code=1) from None
 
 
 def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=say, disable=not sys.stderr.isatty())
 
 
 def _print_diagnostics(found: Sequence[Diagnostic]) -> None:
     for diagnostic in found:
         place = f"{diagnostic.file}:{diagnostic.line}:{diagnostic.column}"
-        say.print(f"{place}: {diagnostic.severity}: {diagnostic.path}: {diagnostic.message}", markup=False)
+        say.print(f"{place}: {diagnostic.severity}: {diagnostic.path}: {diagnostic.message}")
 
 
 def _print_summary(summary: Summary, *, dry: bool) -> None:

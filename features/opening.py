@@ -15,6 +15,8 @@ from features.store import CustomerStore
 WITHIN = 5.0
 CACHED_CUSTOMERS = 100_000
 REAL_TIME = "real"
+# Times are kept as 16 digits of microseconds, and a script of Redis counts in doubles: exact until 2255.
+EARLIEST_CLOCK, LATEST_CLOCK = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 async def open_store(
@@ -71,4 +73,7 @@ def _parsed(now: str) -> datetime:
         parsed = datetime.fromisoformat(now)
     except ValueError:
         raise ValueError(f"now must be a time such as 2017-10-01T09:00, or {REAL_TIME!r}, not {now!r}") from None
-    return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
+    parsed = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
+    if not EARLIEST_CLOCK <= parsed < LATEST_CLOCK:
+        raise ValueError(f"now must lie in the years from 1970 to 2199, not in {parsed.year}")
+    return parsed

@@ -1,0 +1,49 @@
+"""`tino check`: every finding at its place, and an exit code for machines."""
+
+from pathlib import Path
+
+from tests.cli.conftest import CATALOG, Tino
+
+
+def test_a_sound_catalog(tino: Tino) -> None:
+    done = tino("check", "catalog.yaml")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "catalog.yaml: 0 errors, 0 warnings\n", "")
+
+
+def test_errors_name_file_line_and_what_would_be_right(tino: Tino, folder: Path) -> None:
+    comments = "# more\n" * 93
+    (folder / "bad.yaml").write_text(
+        CATALOG.replace("visits > 3", "visit > 3").replace("daily:", f"{comments}  daily:") + "colour: red\n"
+    )
+    done = tino("check", "bad.yaml")
+    assert (done.returncode, done.stdout) == (1, "bad.yaml: 2 errors, 0 warnings\n")
+    rule, colour = done.stderr.splitlines()
+    assert rule.startswith("bad.yaml:10:")
+    assert "actions.regulars.eligible" in rule
+    assert "visits" in rule
+    assert colour.startswith("bad.yaml:106:1: error: colour: ")  # and not an emoji for any `:100:` on the way
+
+
+def test_warnings_alone_do_not_fail(tino: Tino, folder: Path) -> None:
+    (folder / "old.yaml").write_text(CATALOG.replace("hello: {", "hello: {until: 2020-01-01, "))
+    done = tino("check", "old.yaml", "--now", "2026-01-01")
+    assert (done.returncode, done.stdout) == (0, "old.yaml: 0 errors, 1 warnings\n")
+    assert "warning: actions.hello.until" in done.stderr
+    assert tino("check", "old.yaml", "--now", "2019-12-31T23:59").stdout == "old.yaml: 0 errors, 0 warnings\n"
+
+
+def test_what_is_not_there_or_not_a_catalog(tino: Tino, folder: Path) -> None:
+    (folder / "empty").mkdir()
+    (folder / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    (folder / "[b]x[").mkdir()
+    for path in ("missing.yaml", "empty", "bytes.yaml", "customers.csv", "[/].yaml", "[b]x["):
+        done = tino("check", path)
+        assert done.returncode == 1
+        assert done.stderr.startswith(path)
+        assert done.stdout.startswith(f"{path}: 1 errors")
+
+
+def test_a_time_that_is_none(tino: Tino) -> None:
+    done = tino("check", "catalog.yaml", "--now", "tomorrow")
+    assert done.returncode == 2
+    assert "'tomorrow' is not a time such as 2017-10-01T09:00" in done.stderr
