@@ -66,6 +66,8 @@ class _Builder:
             propensity=np.array([action.propensity for _ in every_channel for action in actions]),
             value=np.array([action.value for _ in every_channel for action in actions]),
             lever=np.array([action.lever_factor for _ in every_channel for action in actions]),
+            factors=tuple(self._factors()),
+            ranking=self._ranking(),
             use_propensity=spec.arbitration.propensity,
             use_value=spec.arbitration.value,
             use_lever=spec.arbitration.lever,
@@ -94,6 +96,22 @@ class _Builder:
                 content=self._catalog.templates[treatment_id(name, channel)],
             )
         return grid
+
+    def _factors(self) -> Iterable[tuple[float, float, float]]:
+        for _ in self._channels:
+            for action in self._spec.actions.values():
+                yield action.propensity, action.value, action.lever_factor
+
+    def _ranking(self) -> tuple[tuple[int, float], ...]:
+        """By the same product, in the same order, that arbitration takes where no context weight holds."""
+        used = self._spec.arbitration
+        ranked = []
+        for treatment, (propensity, value, lever) in zip(self._treatments, self._factors(), strict=True):
+            if treatment is not None:
+                priority = propensity if used.propensity else 1.0
+                priority = priority * value if used.value else priority
+                ranked.append((treatment.bit, priority * lever if used.lever else priority))
+        return tuple(sorted(ranked, key=lambda pair: (-pair[1], pair[0])))
 
     def _mask(self, treatments: Iterable[Treatment]) -> int:
         return sum(1 << treatment.bit for treatment in treatments)

@@ -74,12 +74,25 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Weights:
+    """Each action's context weight, as a vector and as a list, and the largest there is, at least 1."""
+
+    vector: Vector
+    listed: list[float]
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
 class ContextWeights:
-    """Percents added to an action's context weight while a rule holds: rule i adds `percents[i]` to `actions[i]`."""
+    """Percents added to an action's context weight while a rule holds: rule i adds `percents[i]` to `actions[i]`.
+
+    `known` remembers what the rules that held, as a mask, added up to.
+    """
 
     index: Index
     actions: NDArray[np.intp]
     percents: Vector
+    known: dict[int, Weights] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +116,11 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A compiled catalog. Vectors have one element per bit of the treatment grid."""
+    """A compiled catalog. Vectors have one element per bit of the treatment grid.
+
+    `factors` holds propensity, value and lever once more, as Python floats; `ranking` the declared treatments with the
+    priority they have without context weights, highest first, of equal ones in the order of their bits.
+    """
 
     digest: str
     name: str
@@ -127,6 +144,8 @@ class Plan:
     propensity: Vector
     value: Vector
     lever: Vector
+    factors: tuple[tuple[float, float, float], ...]
+    ranking: tuple[tuple[int, float], ...]
     use_propensity: bool
     use_value: bool
     use_lever: bool

@@ -8,6 +8,7 @@ seconds. Only winners are ever rendered.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from jinja2 import StrictUndefined, Template, TemplateError
@@ -37,6 +38,12 @@ _MARKUP = ("{{", "{%", "{#")
 ContentPart: TypeAlias = str | int | float | bool
 
 
+@lru_cache(maxsize=100_000)
+def _compiled(source: str) -> Template:
+    """Many treatments say the same: each text is compiled once."""
+    return ENVIRONMENT.from_string(source)
+
+
 class TextTemplate:
     """One content text that holds Jinja markup; parsed already, compiled when first rendered."""
 
@@ -50,7 +57,7 @@ class TextTemplate:
         """The text for these attributes. Raises RenderError where one is missing or of no use to a filter."""
         try:
             if self._compiled is None:
-                self._compiled = ENVIRONMENT.from_string(self.source)
+                self._compiled = _compiled(self.source)
             return self._compiled.render(customer=Facts(customer), context=Facts(context))
         except _REFUSALS as error:
             raise RenderError(str(error)) from error

@@ -12,10 +12,12 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.plan import Plan, Vector
+from catalog.plan import Plan, Vector, Weights
 from rules.programs import Frame
 
 Draw = Callable[[], float]
+LONGEST_WALK = 64  # treatments to pass over for each candidate, on average; from there on a vector is faster
+MOST_REMEMBERED = 1_000
 
 
 def draws(seed: int) -> Draw:
@@ -32,7 +34,7 @@ def draws(seed: int) -> Draw:
     return draw
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Chosen:
     """A winner and `probability`, how likely arbitration was to choose it among its candidates."""
 
@@ -45,41 +47,71 @@ class Chosen:
 
 
 class Arbiter:
-    """Chooses among candidates of one decision; what depends on the context is computed once."""
+    """Chooses among candidates of one decision; what depends on the context is computed once.
+
+    The best of a thousand is found without computing a thousand priorities. The plan ranks all treatments by the
+    priority they have without context; no context weight can raise one by more than the largest that holds. So the
+    ranking is walked from the top, and once the next one's priority, raised by that much, is below the best so far,
+    nothing further down can win (the threshold algorithm of Fagin et al., "Optimal aggregation algorithms for
+    middleware", 2001). Few candidates among many treatments would make for a long walk: then all are computed.
+    """
 
     def __init__(self, plan: Plan, frame: Frame, draw: Draw) -> None:
         self._plan = plan
         self._draw = draw
-        self._context: Vector | None = None
-        if plan.context_weights is not None:
-            self._context = _context_weights(plan, frame)
+        self._weights = _context_weights(plan, frame)
 
     def choose(self, candidates: int) -> Chosen:
         """The winner among `candidates`, a mask with at least one bit."""
-        bits = positions(candidates)
-        priorities = self._priorities(bits)
-        rate = self._plan.exploration_rate
-        count = len(bits)
-        best = int(priorities.argmax())
-        winner = best
-        if rate > 0.0 and self._draw() < rate:
-            winner = min(int(self._draw() * count), count - 1)
-        uniform = rate / count
-        bit = int(bits[winner])
-        return Chosen(
-            bit,
-            float(self._plan.propensity[bit]),
-            float(self._plan.value[bit]),
-            float(priorities[winner]),
-            1.0 - rate + uniform if winner == best else uniform,
-            winner != best,
-        )
+        plan, rate = self._plan, self._plan.exploration_rate
+        best, priority = self._best(candidates)
+        probability, winner = 1.0, best
+        if rate > 0.0:
+            count = candidates.bit_count()
+            uniform = rate / count
+            if self._draw() < rate:
+                winner = int(positions(candidates)[min(int(self._draw() * count), count - 1)])
+            probability = 1.0 - rate + uniform if winner == best else uniform
+        if winner != best:
+            priority = self._priority(winner)
+        factors = plan.factors[winner]
+        return Chosen(winner, factors[0], factors[1], priority, probability, winner != best)
+
+    def _best(self, candidates: int) -> tuple[int, float]:
+        plan = self._plan
+        if len(plan.ranking) > LONGEST_WALK * candidates.bit_count():
+            bits = positions(candidates)
+            priorities = self._priorities(bits)
+            first = int(priorities.argmax())
+            return int(bits[first]), float(priorities[first])
+        weights = self._weights
+        # A hair's breadth more, as the same product in another order may round the other way.
+        most = (1.0 if weights is None else weights.most) * (1.0 + 1e-9)
+        best, highest = -1, -1.0
+        for bit, without_context in plan.ranking:
+            if without_context * most < highest:
+                break
+            if candidates >> bit & 1:
+                priority = without_context if weights is None else self._priority(bit)
+                if priority > highest or (priority == highest and bit < best):
+                    best, highest = bit, priority
+        return best, highest
+
+    def _priority(self, bit: int) -> float:
+        plan = self._plan
+        propensity, value, lever = plan.factors[bit]
+        priority = propensity if plan.use_propensity else 1.0
+        if self._weights is not None:
+            priority *= self._weights.listed[bit % plan.width]
+        if plan.use_value:
+            priority *= value
+        return priority * lever if plan.use_lever else priority
 
     def _priorities(self, bits: NDArray[np.intp]) -> Vector:
         plan = self._plan
         priority = plan.propensity[bits] if plan.use_propensity else np.ones(len(bits))
-        if self._context is not None:
-            priority = priority * self._context[bits % plan.width]
+        if self._weights is not None:
+            priority = priority * self._weights.vector[bits % plan.width]
         if plan.use_value:
             priority = priority * plan.value[bits]
         if plan.use_lever:
@@ -90,19 +122,24 @@ class Arbiter:
 def positions(mask: int) -> NDArray[np.intp]:
     """The numbers of the set bits of `mask`, ascending."""
     packed = np.frombuffer(mask.to_bytes((mask.bit_length() + 7) // 8, "little"), dtype=np.uint8)
-    return np.flatnonzero(np.unpackbits(packed, bitorder="little"))
+    return np.unpackbits(packed, bitorder="little").nonzero()[0]
 
 
-def _context_weights(plan: Plan, frame: Frame) -> Vector | None:
-    weights = plan.context_weights
-    if weights is None:
+def _context_weights(plan: Plan, frame: Frame) -> Weights | None:
+    """The weights that hold; of the few combinations that pages and devices make, each is added up once."""
+    declared = plan.context_weights
+    held = declared.index.match(frame) if declared is not None else 0
+    if declared is None or not held:
         return None
-    held = weights.index.match(frame)
-    if not held:
-        return None
-    rules = positions(held)
-    percents = np.bincount(weights.actions[rules], weights=weights.percents[rules], minlength=plan.width)
-    return 1.0 + percents / 100.0
+    known = declared.known.get(held)
+    if known is None:
+        rules = positions(held)
+        percents = np.bincount(declared.actions[rules], weights=declared.percents[rules], minlength=plan.width)
+        vector = 1.0 + percents / 100.0
+        known = Weights(vector, vector.tolist(), max(1.0, float(vector.max())))
+        if len(declared.known) < MOST_REMEMBERED:
+            declared.known[held] = known
+    return known
 
 
 def in_control(customer_id: str, salt: str, share: float) -> bool:

@@ -19,7 +19,7 @@ from rules.programs import Frame
 from rules.types import fits
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class View:
     """A customer as one plan sees them: the attributes that fit the declared types, the contacts each policy counts."""
 
@@ -47,7 +47,7 @@ def view_of(plan: Plan, customer: Customer, before: View | None = None) -> View:
     return View(customer, attributes, counted_times(plan, customer.contacts))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pick:
     """One action of the answer; `chosen` is None for a fallback, which nothing counts."""
 
@@ -58,7 +58,7 @@ class Pick:
     address: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
     """`picks` as answered; `withheld` is what a customer of the control group would have got instead.
 

@@ -31,7 +31,7 @@ from features.store import ANONYMOUS_TTL_MS, TRIES_BEFORE_TICKET, ClockError, Cu
 _DAY_MS = 24 * 3600 * 1000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """`body` is JSON; the rest is for metrics. `lost` counts commits that found the customer changed meanwhile."""
 

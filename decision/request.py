@@ -11,7 +11,7 @@ from catalog.plan import Plan
 from rules.types import coerce, shown
 
 MOST_PER_ANSWER = 50
-Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MOST_PER_ANSWER)]
 
 
@@ -47,7 +47,7 @@ class RequestError(ValueError):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Slot:
     """A place in the answer: up to `limit` of the treatments in `mask`."""
 
@@ -56,7 +56,7 @@ class Slot:
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ask:
     """A request resolved against one plan."""
 

@@ -36,7 +36,7 @@ class Stored:
 ABSENT = Stored(b"", 0, b"")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Commit:
     """What one decision, or one event, wants to be true of a customer."""
 
@@ -60,7 +60,7 @@ class Commit:
     """Ask for the right of way, by a token of one's own, after losing several times."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Committed:
     """Written. `version` and `last_us` are those of the state now."""
 

@@ -42,7 +42,7 @@ def coerce(kind: AttributeType, raw: Any) -> Value:
     converted. Raises ValueError, saying what was expected.
     """
     match kind:
-        case AttributeType.STRING if type(raw) is str:
+        case AttributeType.STRING if type(raw) is str and _encodable(raw):
             return raw
         case AttributeType.BOOL if type(raw) is bool:
             return raw
@@ -52,7 +52,9 @@ def coerce(kind: AttributeType, raw: Any) -> Value:
             return _finite(raw)
         case AttributeType.TIMESTAMP:
             return _timestamp(raw)
-        case AttributeType.STRING_LIST if isinstance(raw, list) and all(type(item) is str for item in raw):
+        case AttributeType.STRING_LIST if isinstance(raw, list) and all(
+            type(item) is str and _encodable(item) for item in raw
+        ):
             return list(raw)
     raise ValueError(f"expected {EXPECTED[kind]}, got {shown(raw)}")
 
@@ -85,6 +87,11 @@ def valid_zone(name: str) -> bool:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True
+
+
+def _encodable(text: str) -> bool:
+    """Half of a surrogate pair is no text: it could be neither stored nor answered."""
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _finite(raw: float) -> float:
