@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import secrets
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -79,9 +80,11 @@ def serve(
         if workers > 1:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="tino-metrics-")
         say.print(f"Tino serves {loaded.spec.name} on http://{host}:{port}  (docs: http://{host}:{port}/docs)")
+        # uvicorn raises the signal that stopped it again when it is done: the redis-server is still to be stopped then.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         uvicorn.run(
             "service:app", host=host, port=port, workers=workers, access_log=False, log_level="warning",
-            timeout_worker_healthcheck=60,
+            timeout_worker_healthcheck=60, proxy_headers=False, server_header=False,
         )  # fmt: skip
 
 

@@ -1,9 +1,9 @@
 """Request headers, read once as a mapping, and the id that every answer carries."""
 
-import os
 from collections.abc import Iterable, Mapping
 
 from api.problems import Problem
+from features.entropy import random_bytes
 
 RequestHeaders = Mapping[bytes, bytes]
 RawHeaders = Iterable[tuple[bytes, bytes]]
@@ -35,4 +35,4 @@ def request_id_for(headers: RequestHeaders) -> bytes:
     given = headers.get(b"request-id")
     if given is not None and len(given) <= LONGEST_REQUEST_ID and visible(given):
         return given
-    return os.urandom(12).hex().encode()
+    return random_bytes(12).hex().encode()

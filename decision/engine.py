@@ -6,7 +6,6 @@ reply never came may have been applied: it is not sent again, and a retry with t
 """
 
 import asyncio
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -24,6 +23,7 @@ from features.cache import Snapshot
 from features.commit import Commit, Committed, Moved, Repeated
 from features.customer import Customer, encode, with_contacts
 from features.deadline import Deadline
+from features.entropy import random_bytes
 from features.errors import OutOfMemory, StoreError, StoreTimeout
 from features.keys import new_decision_id
 from features.store import ANONYMOUS_TTL_MS, TRIES_BEFORE_TICKET, ClockError, CustomerStore
@@ -46,7 +46,7 @@ class Answer:
 class Engine:
     """Decides for one worker. `plan` may be replaced at any time; a decision uses the one it began with."""
 
-    def __init__(self, store: CustomerStore, plan: Plan, random: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(self, store: CustomerStore, plan: Plan, random: Callable[[int], bytes] = random_bytes) -> None:
         self.store = store
         self.plan = plan
         self._random = random

@@ -1,5 +1,8 @@
 """The customer: everything a decision needs to know about a person, as one value that changes as a whole.
 
+None of these can be part of a cycle, so the garbage collector is told to leave them alone (`gc=False`): a hundred
+thousand cached customers would otherwise make each full collection a stall that callers feel.
+
 Pure: every change is a function from one `Customer` to the next; times are arguments, in microseconds since 1970 UTC.
 """
 
@@ -10,7 +13,7 @@ from typing import Any
 import msgspec
 
 
-class Consent(msgspec.Struct, frozen=True, array_like=True):
+class Consent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A statement for one purpose. `at` is when it was made, `source` where."""
 
     granted: bool
@@ -18,7 +21,7 @@ class Consent(msgspec.Struct, frozen=True, array_like=True):
     source: str = ""
 
 
-class Contact(msgspec.Struct, frozen=True, array_like=True):
+class Contact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One occasion on which the customer was, or is about to be, reached; its labels are those of that moment."""
 
     at: int
@@ -29,7 +32,7 @@ class Contact(msgspec.Struct, frozen=True, array_like=True):
     decision: str
 
 
-class Customer(msgspec.Struct, frozen=True, array_like=True):
+class Customer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Typed attributes, consents per purpose and recent contacts, oldest first.
 
     A `test` customer is decided for like any other, but nothing is ever emitted to them.

@@ -30,7 +30,7 @@ FORMATS = (".csv", ".jsonl", ".ndjson", ".parquet")
 LONGEST_ID = 256
 IN_FLIGHT = 64
 WITHIN = 30.0
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+_UNDECODED = re.compile("[\udc80-\udcff]")  # what bytes that are no UTF-8 become
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -123,7 +123,6 @@ class Columns:
     def _attribute(self, name: str, raw: Any, text: bool) -> Any:
         try:
             value = coerce(self.types[name], _parsed(self.types[name], raw) if text else _plain(raw))
-            _check_storable(value)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         if name == "timezone" and not valid_zone(str(value)):
@@ -240,6 +239,8 @@ def _boolean(raw: Any, name: str) -> bool:
 
 def _parsed(kind: AttributeType, text: str) -> Any:
     """A CSV cell as the JSON value it stands for; lists are separated by semicolons or written as JSON."""
+    if not text.isprintable() and _UNDECODED.search(text):
+        raise ValueError("is not UTF-8")
     match kind:
         case AttributeType.INT | AttributeType.DOUBLE:
             number = int if kind is AttributeType.INT else float
@@ -254,13 +255,6 @@ def _parsed(kind: AttributeType, text: str) -> Any:
                 return json.loads(text)
             return [part.strip() for part in text.split(";") if part.strip()]
     return text
-
-
-def _check_storable(value: Any) -> None:
-    """Bytes that are no UTF-8, and JSON's lone escapes, leave halves of characters, which nothing can store."""
-    texts = value if isinstance(value, list) else (value,)
-    if any(isinstance(text, str) and not text.isprintable() and _HALF_CHARACTER.search(text) for text in texts):
-        raise ValueError("is not UTF-8")
 
 
 def _plain(raw: Any) -> Any:

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from features.commit import Commit, Outcome, Stored, next_version, pack, read_state, unpack
 from features.connection import Connection, Reply, wait
+from features.entropy import random_bytes
 from features.errors import CorruptState, NoScript, ReadOnly, RedisReplyError, StoreError
 from features.keys import Layout, parse_decision_id
 from features.link import Link
@@ -40,7 +40,7 @@ class Ledger:
         layout: Layout,
         *,
         clock_offset_us: int = 0,
-        random: Callable[[int], bytes] = os.urandom,
+        random: Callable[[int], bytes] = random_bytes,
         script: bytes = SCRIPT,
     ) -> None:
         self.link = link

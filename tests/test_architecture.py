@@ -13,6 +13,7 @@ ROOMS = ("api", "bench", "catalog", "decision", "examples", "features", "rules")
 FRONTS = {"service", "cli"}
 
 # Replay rests on these: time and randomness are arguments, what they read and write is what they are given.
+PURE_DECISION = ("decide", "gates", "policy", "arbitration", "content", "request", "reasons")
 PURE = [
     *sorted((ROOT / "rules").glob("*.py")),
     ROOT / "catalog/plan.py",

@@ -12,9 +12,8 @@ def test_a_sound_catalog(tino: Tino) -> None:
 
 def test_errors_name_file_line_and_what_would_be_right(tino: Tino, folder: Path) -> None:
     comments = "# more\n" * 93
-    (folder / "bad.yaml").write_text(
-        CATALOG.replace("visits > 3", "visit > 3").replace("daily:", f"{comments}  daily:") + "colour: red\n"
-    )
+    bad = CATALOG.replace("visits > 3", "visit > 3").replace("  daily:", f"{comments}  daily:")
+    (folder / "bad.yaml").write_text(bad + "colour: red\n")
     done = tino("check", "bad.yaml")
     assert (done.returncode, done.stdout) == (1, "bad.yaml: 2 errors, 0 warnings\n")
     rule, colour = done.stderr.splitlines()
@@ -36,7 +35,7 @@ def test_what_is_not_there_or_not_a_catalog(tino: Tino, folder: Path) -> None:
     (folder / "empty").mkdir()
     (folder / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     (folder / "[b]x[").mkdir()
-    for path in ("missing.yaml", "empty", "bytes.yaml", "customers.csv", "[/].yaml", "[b]x["):
+    for path in ("empty", "bytes.yaml", "[/].yaml", "[b]x["):
         done = tino("check", path)
         assert done.returncode == 1
         assert done.stderr.startswith(path)

@@ -269,8 +269,8 @@ def test_rows_that_are_no_json_object(tmp_path: Path) -> None:
         "",
         "segments: expected a list",
         "a key is given twice",
-        "first_name: is not UTF-8",
-        "segments: is not UTF-8",
+        "first_name: expected a string",
+        "segments: expected a list of strings",
         "not JSON",
     ]
     for (_, reason), words in zip(found, said, strict=True):

@@ -1,0 +1,143 @@
+"""The customer: encoding, merge patches, whose consent statement stands, which contacts are kept."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from features.customer import (
+    EMPTY,
+    Consent,
+    Contact,
+    Customer,
+    decode,
+    encode,
+    micros,
+    moment,
+    with_attributes,
+    with_consent,
+    with_contacts,
+)
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+times = st.integers(-62_135_510_400_000_000, 253_402_214_400_000_000).map(moment)  # the years 1 to 9999
+values = (
+    texts
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | st.booleans()
+    | times
+    | st.lists(texts, max_size=3)
+)
+contacts = st.builds(Contact, st.integers(0, 2**53), *[texts] * 5)
+customers = st.builds(
+    Customer,
+    st.dictionaries(texts, values, max_size=4),
+    st.dictionaries(texts, st.builds(Consent, st.booleans(), st.integers(0, 2**53), texts), max_size=2),
+    st.lists(contacts, max_size=3).map(tuple),
+    st.booleans(),
+)
+
+
+def contact(at: int) -> Contact:
+    return Contact(at, "a", "web", "", "inbound", "d")
+
+
+@given(customers)
+def test_a_customer_comes_back_as_it_was_types_and_all(customer: Customer) -> None:
+    back = decode(encode(customer))
+    assert back == customer
+    for name, value in customer.attributes.items():
+        assert type(back.attributes[name]) is type(value)
+        if isinstance(value, datetime):
+            assert back.attributes[name].tzinfo is UTC
+
+
+def test_no_bytes_are_a_customer_nobody_knows() -> None:
+    assert decode(b"") == EMPTY
+    assert EMPTY.anonymous
+
+
+@pytest.mark.parametrize("body", [b"\xc1", b"\x90\x90", b"\x81", encode(EMPTY)[:-1], b"\x94\xa1x\x80\x90\xc2"])
+def test_other_bytes_are_refused(body: bytes) -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        decode(body)
+
+
+@pytest.mark.parametrize(
+    ("customer", "anonymous"),
+    [
+        (Customer(contacts=(contact(1),)), True),
+        (Customer({"a": 1}), False),
+        (Customer(consents={"marketing": Consent(False, 1)}), False),
+        (Customer(test=True), False),
+    ],
+)
+def test_known_only_from_our_own_contacts_is_anonymous(customer: Customer, anonymous: bool) -> None:
+    assert customer.anonymous is anonymous
+
+
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.integers()),
+    st.dictionaries(st.sampled_from("abcd"), st.none() | st.integers()),
+)
+def test_changes_are_a_merge_patch(before: dict[str, Any], changes: dict[str, Any]) -> None:
+    customer = Customer(dict(before), {"m": Consent(True, 1)}, (contact(1),), True)
+    after = with_attributes(customer, changes)
+    expected = {name: value for name, value in {**before, **changes}.items() if value is not None}
+    assert after == replace(customer, attributes=expected)
+    assert customer.attributes == before
+
+
+statements = st.builds(Consent, st.booleans(), st.integers(0, 3), st.sampled_from(["", "form"]))
+
+
+@given(st.lists(statements, min_size=1, max_size=6))
+def test_the_newest_statement_stands_and_of_the_same_time_the_refusal_in_any_order(told: list[Consent]) -> None:
+    def standing(order: list[Consent]) -> bool:
+        customer = EMPTY
+        for statement in order:
+            customer = with_consent(customer, "marketing", statement)
+        return customer.consents["marketing"].granted
+
+    newest = max(statement.at for statement in told)
+    expected = all(statement.granted for statement in told if statement.at == newest)
+    assert standing(told) is expected
+    assert standing(told[::-1]) is expected
+
+
+def test_purposes_are_apart() -> None:
+    customer = with_consent(EMPTY, "marketing", Consent(True, 9))
+    assert set(with_consent(customer, "service", Consent(False, 1)).consents) == {"marketing", "service"}
+
+
+@given(st.lists(st.integers(0, 20), max_size=12).map(sorted), st.integers(-1, 21), st.integers(0, 12))
+def test_of_old_contacts_none_is_dropped_that_is_recent_or_among_the_last(
+    times: list[int], since: int, latest: int
+) -> None:
+    before = Customer(contacts=tuple(map(contact, times)))
+    added = (contact(21), contact(21))
+    after = with_contacts(before, added, since, latest)
+    expected = [at for place, at in enumerate(times) if at > since or place >= len(times) - latest]
+    assert after.contacts == (*map(contact, expected), *added)
+
+
+@given(
+    st.datetimes(
+        timezones=st.sampled_from([UTC, timezone(timedelta(hours=-6)), timezone(timedelta(hours=5, minutes=45))])
+    )
+)
+def test_microseconds_are_exact(at: datetime) -> None:
+    assert datetime.fromisoformat("1970-01-01T00:00:00+00:00") + timedelta(microseconds=micros(at)) == at
+
+
+@given(times)
+def test_moments_come_back(at: datetime) -> None:
+    assert moment(micros(at)) == at
+    assert moment(micros(at)).tzinfo is UTC

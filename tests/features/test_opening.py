@@ -1,0 +1,104 @@
+"""Opening a store: the clock that belongs to the data, and what a Redis must be to be relied on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from features.customer import micros, moment
+from features.errors import LayoutMismatch, NotConnected
+from features.keys import META
+from features.link import Link
+from features.opening import open_store, problems, settle_clock
+
+pytestmark = pytest.mark.anyio
+
+HOUR = 3_600_000_000
+MINUTE = timedelta(minutes=1)
+
+
+async def stands_at(link: Link, offset: int) -> datetime:
+    seconds, microseconds = await link.ask("TIME", within=5)
+    return moment(int(seconds) * 1_000_000 + int(microseconds) + offset)
+
+
+async def test_without_a_time_the_servers_own_counts(link: Link) -> None:
+    assert await settle_clock(link, None) == 0
+    assert await settle_clock(link, "real") == 0
+    assert await settle_clock(link, None) == 0
+
+
+async def test_a_clock_starts_once_and_runs_on(link: Link) -> None:
+    offset = await settle_clock(link, "2017-10-01T09:00")
+    started = await stands_at(link, offset)
+    assert timedelta() <= started - datetime(2017, 10, 1, 9, tzinfo=UTC) < MINUTE
+    assert await settle_clock(link, "2017-10-01T09:00") == offset
+    assert await settle_clock(link, None) == offset
+
+
+async def test_a_zone_is_understood(link: Link) -> None:
+    offset = await settle_clock(link, "2017-10-01T09:00-06:00")
+    assert timedelta() <= await stands_at(link, offset) - datetime(2017, 10, 1, 15, tzinfo=UTC) < MINUTE
+
+
+async def test_it_can_be_set_ahead_and_never_back(link: Link) -> None:
+    first = await settle_clock(link, "2017-10-01T09:00")
+    second = await settle_clock(link, "2017-11-01T09:00")
+    assert second > first
+    with pytest.raises(LayoutMismatch, match=r"stands at 2017-11-01T09:0.* can't be set back"):
+        await settle_clock(link, "2017-10-01T09:00")
+    assert await settle_clock(link, None) == second
+    assert await settle_clock(link, "real") == 0
+    with pytest.raises(LayoutMismatch):
+        await settle_clock(link, "2017-12-01")
+
+
+@pytest.mark.parametrize(
+    "now", ["now", "12", "2017-13-01", "1969-12-31T23:59:59", "2200-01-01", "0001-01-01", "9999-12-31"]
+)
+async def test_what_is_no_time_to_start_at(link: Link, now: str) -> None:
+    with pytest.raises(ValueError, match="now must"):
+        await settle_clock(link, now)
+    assert await link.ask("HGET", META, "clock", within=5) is None
+
+
+async def test_the_ends_of_what_can_be_counted_work(redis_url: str, link: Link) -> None:
+    for now in ("1970-01-02", "2199-12-31"):
+        store = await open_store(redis_url, now=now)
+        at = store.clock.now()
+        assert abs(at - micros(datetime.fromisoformat(now).replace(tzinfo=UTC))) < HOUR
+        await store.ledger.link.close()
+
+
+async def test_workers_share_the_clock(redis_url: str, link: Link) -> None:
+    stores = [await open_store(redis_url, now=now) for now in ("2017-10-01T09:00", None, "2017-10-01T09:00")]
+    assert len({store.ledger.clock_offset_us for store in stores}) == 1
+    for store in stores:
+        assert moment(store.clock.now()).year == 2017
+        await store.ledger.link.close()
+
+
+async def test_another_number_of_partitions_is_refused(redis_url: str, link: Link) -> None:
+    store = await open_store(redis_url, partitions=4)
+    await store.ledger.link.close()
+    with pytest.raises(LayoutMismatch):
+        await open_store(redis_url, partitions=5)
+
+
+async def test_a_redis_that_is_not_there() -> None:
+    with pytest.raises(NotConnected):
+        await open_store("redis://127.0.0.1:1")
+
+
+async def test_a_redis_that_would_forget_is_told(redis_url: str, link: Link) -> None:
+    store = await open_store(redis_url)
+    before = await problems(store)
+    assert not any("primary" in problem or "append-only" in problem for problem in before)
+    (_, policy) = await link.ask("CONFIG", "GET", "maxmemory-policy", within=5)
+    await link.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru", within=5)
+    try:
+        assert [problem for problem in await problems(store) if "allkeys-lru" in problem]
+    finally:
+        await link.ask("CONFIG", "SET", "maxmemory-policy", policy, within=5)
+        await store.ledger.link.close()
