@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import re
 import secrets
 import signal
 import sys
@@ -73,12 +74,12 @@ def serve(
     """Serve decisions over HTTP."""
     loaded = _load(catalog, now)
     _print_diagnostics(loaded.warnings)
-    with _redis(_data(catalog, data)) as url:
+    with _redis(_data(catalog, data)) as url, tempfile.TemporaryDirectory(prefix="tino-metrics-") as metrics:
         _settle(url, now)
+        if workers > 1:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
         # Workers are processes of their own: what they need to know travels in the environment.
         os.environ |= {"REDIS_URL": url, "TINO_CATALOG": str(catalog)}
-        if workers > 1:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="tino-metrics-")
         say.print(f"Tino serves {loaded.spec.name} on http://{host}:{port}  (docs: http://{host}:{port}/docs)")
         # uvicorn raises the signal that stopped it again when it is done: the redis-server is still to be stopped then.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -168,6 +169,8 @@ def make_key(
     unknown = next((given for given in scope if given not in ("decide", "ingest", "admin")), None)
     if unknown is not None:
         raise typer.BadParameter(f"{unknown!r} is no scope: decide, ingest or admin")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
+        raise typer.BadParameter(f"{name!r}: a name is up to 64 of A-Z, a-z, 0-9, dot, dash and underscore")
     key = f"tino_{secrets.token_urlsafe(32)}"
     out.print(f"key    {key}")
     out.print(f"entry  {hashlib.sha256(key.encode()).hexdigest()}:{'+'.join(scope)}:{name}")

@@ -61,6 +61,7 @@ class _Builder:
             applicable=self._index("applicable"),
             suitable=self._index("suitable"),
             consent_masks=self._consent_masks(),
+            needs=self._needs(),
             policies=policies,
             history=max((policy.window for policy in policies), default=0),
             propensity=np.array([action.propensity for _ in every_channel for action in actions]),
@@ -142,6 +143,13 @@ class _Builder:
             for purpose in self._spec.purposes
             if (mask := self._mask(treatment for treatment in self._declared() if treatment.purpose == purpose))
         }
+
+    def _needs(self) -> dict[tuple[str, str], int]:
+        needs: dict[tuple[str, str], int] = {}
+        for treatment in self._declared():
+            for name in treatment.content.needs:
+                needs[name] = needs.get(name, 0) | 1 << treatment.bit
+        return needs
 
     def _policy(self, name: str, policy: ContactPolicy) -> Policy:
         given = {label: getattr(policy.scope, label) for label in SCOPE_LABELS}

@@ -118,6 +118,7 @@ class Channel:
 class Plan:
     """A compiled catalog. Vectors have one element per bit of the treatment grid.
 
+    `needs` maps (`customer` or `context`, attribute) to the treatments whose texts can't do without it.
     `factors` holds propensity, value and lever once more, as Python floats; `ranking` the declared treatments with the
     priority they have without context weights, highest first, of equal ones in the order of their bits.
     """
@@ -139,6 +140,7 @@ class Plan:
     applicable: Index
     suitable: Index
     consent_masks: Mapping[str, int]
+    needs: Mapping[tuple[str, str], int]
     policies: tuple[Policy, ...]
     history: int
     propensity: Vector

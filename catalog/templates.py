@@ -75,6 +75,11 @@ class TextTemplate:
         self._parts = _plain_parts(source)
         self._compiled: Template | None = None
 
+    @property
+    def needs(self) -> frozenset[tuple[str, str]]:
+        """(`customer` or `context`, attribute) of what it can't be rendered without, as far as that is plain."""
+        return frozenset(part for part in self._parts or () if isinstance(part, tuple))
+
     def render(self, customer: Mapping[str, Any], context: Mapping[str, Any]) -> str:
         """The text for these attributes. Raises RenderError where one is missing or of no use to a filter."""
         if self._parts is not None:
@@ -109,6 +114,12 @@ class Content:
             key: TextTemplate(part) if isinstance(part, str) and has_markup(part) else part
             for key, part in declared.items()
         }
+
+    @property
+    def needs(self) -> frozenset[tuple[str, str]]:
+        """What all its texts together can't be rendered without."""
+        texts = (part for part in self._parts.values() if isinstance(part, TextTemplate))
+        return frozenset(name for text in texts for name in text.needs)
 
     def render(self, customer: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, ContentPart]:
         """The content for these attributes, keys in the order declared. Raises RenderError, naming the key."""

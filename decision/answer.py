@@ -99,14 +99,13 @@ def contacts_of(decision: Decision, decision_id: str) -> tuple[Contact, ...]:
 
 def outbox_entries(decision: Decision, decision_id: str, customer_id: str) -> list[bytes]:
     """What channel adapters are to send: one entry per outbound pick."""
-    until = decision.valid_until
     return [
         orjson.dumps(
             {
                 "decision_id": decision_id,
                 "customer_id": customer_id,
                 "at": decision.now,
-                "valid_until": until,
+                "valid_until": None if (span := pick.treatment.valid_for) is None else decision.now + span,
                 "treatment": pick.treatment.id,
                 "channel": pick.treatment.channel,
                 "purpose": pick.treatment.purpose,

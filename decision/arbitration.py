@@ -61,29 +61,26 @@ class Arbiter:
         self._draw = draw
         self._weights = _context_weights(plan, frame)
 
-    def choose(self, candidates: int) -> Chosen:
-        """The winner among `candidates`, a mask with at least one bit."""
-        plan, rate = self._plan, self._plan.exploration_rate
-        best, priority = self._best(candidates)
-        probability, winner = 1.0, best
-        if rate > 0.0:
-            count = candidates.bit_count()
-            uniform = rate / count
-            if self._draw() < rate:
-                winner = int(positions(candidates)[min(int(self._draw() * count), count - 1)])
-            probability = 1.0 - rate + uniform if winner == best else uniform
-        if winner != best:
-            priority = self._priority(winner)
-        factors = plan.factors[winner]
-        return Chosen(winner, factors[0], factors[1], priority, probability, winner != best)
+    def explore(self, candidates: int) -> int | None:
+        """One of `candidates` drawn uniformly, with the catalog's exploration rate; else None."""
+        if self._plan.exploration_rate == 0.0 or self._draw() >= self._plan.exploration_rate:
+            return None
+        count = candidates.bit_count()
+        return int(positions(candidates)[min(int(self._draw() * count), count - 1)])
 
-    def _best(self, candidates: int) -> tuple[int, float]:
+    def chosen(self, bit: int, best: int, count: int) -> Chosen:
+        """`bit` as the winner among `count` candidates, of which `best` was the one to rank first."""
+        rate, (propensity, value, _) = self._plan.exploration_rate, self._plan.factors[bit]
+        probability = rate / count + (1.0 - rate if bit == best else 0.0)
+        return Chosen(bit, propensity, value, self._priority(bit), probability, bit != best)
+
+    def best(self, candidates: int) -> int:
+        """The one of highest priority among `candidates`, a mask with at least one bit."""
         plan = self._plan
         if len(plan.ranking) > LONGEST_WALK * candidates.bit_count():
             bits = positions(candidates)
             priorities = self._priorities(bits)
-            first = int(priorities.argmax())
-            return int(bits[first]), float(priorities[first])
+            return int(bits[int(priorities.argmax())])
         weights = self._weights
         # A hair's breadth more, as the same product in another order may round the other way.
         most = (1.0 if weights is None else weights.most) * (1.0 + 1e-9)
@@ -95,7 +92,7 @@ class Arbiter:
                 priority = without_context if weights is None else self._priority(bit)
                 if priority > highest or (priority == highest and bit < best):
                     best, highest = bit, priority
-        return best, highest
+        return best
 
     def _priority(self, bit: int) -> float:
         plan = self._plan

@@ -104,7 +104,8 @@ def decide(plan: Plan, ask: Ask, view: View, now: int, seed: int) -> Decision:
         and in_control(ask.customer_id, control.salt, control.share)
     ):
         withheld = run.fill(Candidates(candidates.alive))
-        candidates.alive &= ~control.withheld
+        if withheld:  # else there is nothing to hold back, and nothing for anybody
+            candidates.alive &= ~control.withheld
     picks = run.fill(candidates)
     status, reason = _verdict(plan, wanted, candidates, picks, withheld)
     picks += _fallbacks(plan, ask, picks, frame)
@@ -151,18 +152,45 @@ class _Run:
         return tuple(picks)
 
     def _next(self, slot: Slot, open_to: int, arbiter: Arbiter, candidates: Candidates) -> Pick | None:
-        """The slot's next winner; one whose content can't be rendered leaves the candidates."""
-        plan, frame = self._plan, self._frame
-        while mask := slot.mask & open_to & candidates.alive:
-            chosen = arbiter.choose(mask)
-            treatment = plan.treatment(chosen.bit)
-            content = render(plan, treatment, frame)
+        """The slot's next winner: the best whose content can be rendered, or what exploration draws instead.
+
+        When the one drawn can't be rendered the slot stays empty. Drawing again would make every logged probability
+        depend on how many others can be rendered, which nobody knows without rendering them all.
+        """
+        mask = slot.mask & open_to & candidates.alive
+        if not mask:
+            return None
+        count, drawn = mask.bit_count(), arbiter.explore(mask)
+        content = None if drawn is None else self._content(drawn, candidates)
+        if drawn is not None and content is None:
+            return None
+        best, best_content = self._best(mask, arbiter, candidates)
+        if drawn is None:
+            drawn, content = best, best_content
+        if drawn is None or best is None or content is None:
+            return None
+        treatment = self._plan.treatment(drawn)
+        program = self._plan.channels[treatment.channel].address
+        reached = address(program, self._frame) if program is not None else None
+        return Pick(treatment, slot.placement, content, arbiter.chosen(drawn, best, count), reached)
+
+    def _best(
+        self, mask: int, arbiter: Arbiter, candidates: Candidates
+    ) -> tuple[int, dict[str, Any]] | tuple[None, None]:
+        while mask:
+            best = arbiter.best(mask)
+            content = self._content(best, candidates)
             if content is not None:
-                program = plan.channels[treatment.channel].address
-                reached = address(program, frame) if program is not None else None
-                return Pick(treatment, slot.placement, content, chosen, reached)
-            candidates.keep(Gate.CONTENT, ~(1 << chosen.bit))
-        return None
+                return best, content
+            mask &= ~(1 << best)
+        return None, None
+
+    def _content(self, bit: int, candidates: Candidates) -> dict[str, Any] | None:
+        """The treatment's content; one without is taken out of the candidates."""
+        content = render(self._plan, self._plan.treatment(bit), self._frame)
+        if content is None:
+            candidates.keep(Gate.CONTENT, ~(1 << bit))
+        return content
 
 
 def _verdict(

@@ -24,9 +24,9 @@ from features.commit import Commit, Committed, Moved, Repeated
 from features.customer import Customer, encode, with_contacts
 from features.deadline import Deadline
 from features.entropy import random_bytes
-from features.errors import OutOfMemory, StoreError, StoreTimeout
+from features.errors import OutOfMemory, OutOfTime, StoreError, StoreTimeout
 from features.keys import new_decision_id
-from features.store import ANONYMOUS_TTL_MS, TRIES_BEFORE_TICKET, ClockError, CustomerStore
+from features.store import TRIES_BEFORE_TICKET, ClockError, CustomerStore
 
 _DAY_MS = 24 * 3600 * 1000
 
@@ -50,6 +50,7 @@ class Engine:
         self.store = store
         self.plan = plan
         self._random = random
+        store.lives_ms(plan.history // 1000 + _DAY_MS)
         self._turns = Turns()
 
     async def next_action(self, request: NextActionRequest, caller: str, seconds: float) -> Answer:
@@ -68,7 +69,7 @@ class Engine:
             if ask.dry_run:
                 return await self._preview(plan, ask, deadline)
             return await self._decide(plan, ask, request, caller, deadline)
-        except StoreTimeout:
+        except (StoreTimeout, OutOfTime):
             return self._degraded(plan, ask, Degradation.DEADLINE)
         except ClockError:
             return self._degraded(plan, ask, Degradation.CLOCK)
@@ -92,12 +93,11 @@ class Engine:
         snapshot = await store.snapshot(ask.customer_id, deadline)
         identity = _request_identity(request, caller)
         seed = self._seed()
-        decision_id: str | None = None
         ticket: bytes | None = None
         lost = 0
         while True:
             now = store.now_for(snapshot)
-            decision_id = decision_id or self._decision_id(ask.customer_id, now)
+            decision_id = self._decision_id(ask.customer_id, now)
             decision = decide(plan, ask, _view(plan, snapshot), now, seed)
             answer = answer_body(plan, ask.customer_id, decision, decision_id, ())
             customer = _contacted(plan, snapshot.customer, decision, decision_id)
@@ -106,7 +106,7 @@ class Engine:
                 snapshot.version,
                 now,
                 None if customer is snapshot.customer else encode(customer),
-                ttl_ms=_lifetime(plan, customer),
+                ttl_ms=store.lifetime_ms(customer),
                 request=identity,
                 decision_id=decision_id,
                 record=record_body(plan, request, snapshot.customer, decision, decision_id, answer),
@@ -118,7 +118,7 @@ class Engine:
                 _carry_view(plan, snapshot, known)
                 return _answer(answer, decision, lost)
             if isinstance(outcome, Repeated):
-                return _repeated(outcome, identity)
+                return _repeated(outcome, identity, lost)
             lost += 1
             snapshot = known or snapshot
             if lost >= TRIES_BEFORE_TICKET:
@@ -160,11 +160,6 @@ def _contacted(plan: Plan, customer: Customer, decision: Decision, decision_id: 
     return with_contacts(customer, added, decision.now - plan.history, KEPT_ANYWAY)
 
 
-def _lifetime(plan: Plan, customer: Customer) -> int | None:
-    """Customers known only from our own contacts expire, but not before the last contact that a policy counts."""
-    return max(ANONYMOUS_TTL_MS, plan.history // 1000 + _DAY_MS) if customer.anonymous else None
-
-
 def _request_identity(request: NextActionRequest, caller: str) -> tuple[bytes, bytes] | None:
     """The request id's digest, and the hash of what makes two requests the same: all but how long the caller waits."""
     if request.request_id is msgspec.UNSET:
@@ -178,14 +173,14 @@ def _answer(body: bytes, decision: Decision, lost: int = 0) -> Answer:
     return Answer(body, decision.status, decision.reason, (), lost)
 
 
-def _repeated(outcome: Repeated, identity: tuple[bytes, bytes] | None) -> Answer:
+def _repeated(outcome: Repeated, identity: tuple[bytes, bytes] | None, lost: int) -> Answer:
     if identity is None or outcome.body_hash != identity[1]:
         raise RequestError("request_id_reused", "/request_id", "this request_id came with another body before")
     if outcome.record is None:
         raise RequestError("request_id_spent", "/request_id", "this request was answered; its record is archived")
     body = answer_in(outcome.record)
     answered = msgspec.json.decode(body, type=_Answered)
-    return Answer(body, Status(answered.status), Reason(answered.reason), repeated=True)
+    return Answer(body, Status(answered.status), Reason(answered.reason), lost=lost, repeated=True)
 
 
 class _Answered(msgspec.Struct):

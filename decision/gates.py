@@ -30,7 +30,7 @@ class Candidates:
 
 
 def pass_gates(plan: Plan, wanted: int, customer: Customer, frame: Frame, now: int) -> Candidates:
-    """From the treatments `wanted` to those that rules, reachability and consent allow; contact policy comes after."""
+    """From the treatments `wanted` to those that all gates but contact policy, which comes last, let through."""
     candidates = Candidates(wanted)
     candidates.keep(Gate.DATES, plan.treatments_of(plan.schedule.at(now)))
     for gate, index in (
@@ -44,7 +44,30 @@ def pass_gates(plan: Plan, wanted: int, customer: Customer, frame: Frame, now: i
         candidates.keep(gate, plan.treatments_of(matched))
     candidates.keep(Gate.REACHABLE, ~_unreachable(plan, candidates.alive, frame))
     candidates.keep(Gate.CONSENT, ~_unconsented(plan, customer))
+    candidates.keep(Gate.CONTENT, ~_incomplete(plan, candidates.alive, frame))
     return candidates
+
+
+def _incomplete(plan: Plan, alive: int, frame: Frame) -> int:
+    """Treatments whose texts name something that is missing. Texts with logic in them only tell when rendered."""
+    mask = 0
+    for (owner, name), treatments in plan.needs.items():
+        if alive & treatments and not _known(plan, owner, name, frame):
+            mask |= treatments
+    return mask
+
+
+def _known(plan: Plan, owner: str, name: str, frame: Frame) -> bool:
+    if owner == "context":
+        return name in frame.context
+    derived = plan.derived.get(name)
+    if derived is None:
+        return name in frame.customer
+    try:
+        derived(frame)
+    except EvaluationError:
+        return False
+    return True
 
 
 def _unreachable(plan: Plan, alive: int, frame: Frame) -> int:

@@ -21,8 +21,8 @@ class Gate(StrEnum):
     SUITABLE = "suitable"
     REACHABLE = "reachable"
     CONSENT = "consent"
-    CONTACT_POLICY = "contact_policy"
     CONTENT = "content"
+    CONTACT_POLICY = "contact_policy"
 
 
 class Reason(StrEnum):

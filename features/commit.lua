@@ -51,7 +51,12 @@ if math.abs(now_us - server_us) > MOST_CLOCK_ERROR_US then
 end
 
 local function moved(held_ms)
-  return {'moved', server_us, redis.call('GET', STATE), held_ms}
+  -- Who waits for another's ticket asks often: the state travels only where it is news.
+  local state = ''
+  if version ~= expected then
+    state = redis.call('GET', STATE)
+  end
+  return {'moved', server_us, state, held_ms}
 end
 
 local holder = redis.call('GET', TICKET)

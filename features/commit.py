@@ -71,9 +71,12 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Not written: decide again on `stored`. If `held_ms` is above 0, another holds the ticket for that long still."""
+    """Not written: decide again on `stored`, None where the state is still the one expected.
 
-    stored: Stored
+    If `held_ms` is above 0, another holds the ticket for that long still.
+    """
+
+    stored: Stored | None
     server_us: int
     held_ms: int
 
@@ -142,7 +145,7 @@ def unpack(reply: list[Any], commit: Commit, version: bytes) -> Outcome:
         writes = commit.tombstone or commit.body is not None
         return Committed(version if writes else commit.expected, server_us, reply[2])
     if kind == b"moved":
-        return Moved(read_state(reply[2]), server_us, reply[3])
+        return Moved(None if reply[2] == b"" else read_state(reply[2]), server_us, reply[3])
     if kind == b"repeated":
         return Repeated(reply[2], reply[3].decode() or None, reply[4], server_us)
     return ClockOff(server_us, reply[2])

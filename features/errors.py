@@ -2,6 +2,7 @@
 
 StoreError
 ├── NotConnected          nothing was sent: trying again is safe
+├── OutOfTime             nothing was sent: the caller's time was up already
 ├── Uncertain             it was sent and no answer came: it may have been applied
 │   ├── ConnectionLost      the connection ended, or fell silent
 │   └── StoreTimeout        the caller's time ran out first
@@ -27,6 +28,10 @@ import re
 
 class StoreError(Exception):
     """Base of all the above."""
+
+
+class OutOfTime(StoreError):
+    """The command was never written, as nobody waits for its reply any more."""
 
 
 class NotConnected(StoreError):

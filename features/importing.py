@@ -2,7 +2,8 @@
 
 A column is an attribute of the same name unless mapped; `customer_id` is required; `consent:<purpose>` states a consent
 (empty: nothing is stated); `test` marks test customers. An imported row merges into what is known: an empty cell leaves
-the attribute as it is. The same file imported twice ends in the same state.
+the attribute as it is. A consent in the file is stated as of the import; it never turns a recorded no into a yes. The
+same file imported twice ends in the same state.
 """
 
 import asyncio
@@ -60,7 +61,8 @@ class ImportRow:
             changed = with_attributes(customer, self.attributes)
             for purpose, granted in self.consents.items():
                 known = changed.consents.get(purpose)
-                if known is None or known.granted is not granted:
+                # A file doesn't say when its consents were given: a refusal on record is not overruled by it.
+                if known is None or (known.granted and not granted):
                     changed = with_consent(changed, purpose, Consent(granted, now, source))
             if self.test is not None and self.test is not changed.test:
                 changed = Customer(changed.attributes, changed.consents, changed.contacts, self.test)
@@ -211,9 +213,32 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow
     columns.check(file.schema_arrow.names)
     line = 0
     for batch in file.iter_batches(batch_size=4096):
-        for cells in batch.to_pylist():
+        for cells in _cells(batch):
             line += 1
-            yield line, _row(columns, cells, line, text=False)
+            if isinstance(cells, BadRow):
+                yield line, BadRow(line, cells.reason)
+            else:
+                yield line, _row(columns, cells, line, text=False)
+
+
+def _cells(batch: Any) -> Iterator[dict[str, Any] | BadRow]:
+    """The rows of a batch; a timestamp finer than a microsecond is cut, one that no calendar holds is a bad row."""
+    for place, kind in enumerate(batch.schema):
+        if pa.types.is_timestamp(kind.type) and kind.type.unit == "ns":
+            coarser = batch.column(place).cast(pa.timestamp("us", kind.type.tz), safe=False)
+            batch = batch.set_column(place, kind.name, coarser)
+    try:
+        yield from batch.to_pylist()
+    except (OverflowError, ValueError):
+        for place in range(batch.num_rows):
+            yield _cells_of_one(batch.slice(place, 1))
+
+
+def _cells_of_one(row: Any) -> dict[str, Any] | BadRow:
+    try:
+        return dict(row.to_pylist()[0])
+    except (OverflowError, ValueError) as error:
+        return BadRow(0, f"a value is out of range: {error}")
 
 
 def _row(columns: Columns, cells: Mapping[str, Any], line: int, *, text: bool) -> ImportRow | BadRow:

@@ -19,7 +19,7 @@ from pathlib import Path
 from features.commit import Commit, Outcome, Stored, next_version, pack, read_state, unpack
 from features.connection import Connection, Reply, wait
 from features.entropy import random_bytes
-from features.errors import CorruptState, NoScript, ReadOnly, RedisReplyError, StoreError
+from features.errors import CorruptState, NoScript, OutOfTime, ReadOnly, RedisReplyError, StoreError
 from features.keys import Layout, parse_decision_id
 from features.link import Link
 
@@ -60,7 +60,9 @@ class Ledger:
         return read_state(state.result()), server_us
 
     async def commit(self, commit: Commit, within: float) -> Outcome:
-        """Write it if its customer still stands as it expects. Raises StoreError."""
+        """Write it if its customer still stands as it expects. Raises StoreError; OutOfTime before anything is sent."""
+        if within <= 0:
+            raise OutOfTime("no time is left to commit in")
         deadline = asyncio.get_running_loop().time() + within
         connection = await self.link.connection(within)
         version = next_version(commit.expected, self._random(8))

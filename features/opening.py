@@ -47,6 +47,8 @@ async def settle_clock(link: Link, now: str | None) -> int:
     kept = await link.ask("HGET", META, "clock", within=WITHIN)
     text, _, offset_text = kept.decode().rpartition("|") if kept is not None else ("", "", "0")
     offset = int(offset_text)
+    if kept is None and now is None:
+        now = REAL_TIME  # written down, so that a later one can't be set back
     if now is None or now == text:
         return offset
     server = await _server_time(link)

@@ -7,7 +7,8 @@ import msgspec
 
 from features.cache import UNKNOWN, Cache, Snapshot
 from features.clock import ServerClock
-from features.commit import ClockOff, Commit, Committed, Moved, Outcome, Stored
+from features.commit import HEADER, ClockOff, Commit, Committed, Moved, Outcome, Stored
+from features.connection import wait
 from features.customer import EMPTY, Customer, decode, encode
 from features.deadline import Deadline
 from features.errors import CorruptState, StoreError, Uncertain
@@ -31,6 +32,15 @@ class CustomerStore:
         self.ledger = ledger
         self.cache = cache
         self.clock = clock
+        self._anonymous_ms = ANONYMOUS_TTL_MS
+
+    def lives_ms(self, least: int) -> None:
+        """Anonymous customers are to be kept for `least` milliseconds at least, as their contacts count so long."""
+        self._anonymous_ms = max(ANONYMOUS_TTL_MS, least)
+
+    def lifetime_ms(self, customer: Customer) -> int | None:
+        """How long the customer's state lives if nothing follows: who is known only from our own contacts expires."""
+        return self._anonymous_ms if customer.anonymous else None
 
     async def snapshot(self, customer_id: str, deadline: Deadline, *, fresh: bool = False) -> Snapshot:
         """The cached snapshot, which a commit will verify; `fresh` asks the ledger. Raises StoreError."""
@@ -75,7 +85,7 @@ class CustomerStore:
                 snapshot = Snapshot(version, last, customer)
                 self.cache.put(commit.customer_id, snapshot)
                 return outcome, snapshot
-            case Moved(stored=stored):
+            case Moved(stored=Stored() as stored):
                 return outcome, self.keep(commit.customer_id, stored)
             case ClockOff(server_us=server, last_us=last) if last > server + MOST_CLOCK_ERROR_US:
                 raise ClockError("the server's clock stands before this customer's last commit")
@@ -93,15 +103,20 @@ class CustomerStore:
         return existed
 
     async def customer_ids(self, within: float) -> AsyncIterator[str]:
-        """Every customer that has a state, in no order; deleted ones only until their tombstone expires."""
+        """Every customer that has a state, once, in no order. Raises StoreError."""
         link, layout = self.ledger.link, self.ledger.layout
         for partition in range(layout.partitions):
             prefix = layout.states(partition)
-            cursor = b"0"
+            cursor, seen = b"0", set()
             while True:
                 cursor, keys = await link.ask("SCAN", cursor, "MATCH", prefix + "*", "COUNT", 1000, within=within)
-                for key in keys:
-                    yield key.decode().removeprefix(prefix)
+                fresh = [key for key in keys if key not in seen]  # a scan may name a key twice
+                seen.update(fresh)
+                connection = await link.connection(within)
+                lengths = [connection.call("STRLEN", key) for key in fresh]
+                for key, length in zip(fresh, lengths, strict=True):
+                    if await wait(length, within) > HEADER:  # a deleted customer's tombstone has no body
+                        yield key.decode().removeprefix(prefix)
                 if cursor == b"0":
                     break
 
@@ -121,7 +136,7 @@ class CustomerStore:
                 snapshot.version,
                 now,
                 None if change is None else encode(customer),
-                ttl_ms=ANONYMOUS_TTL_MS if customer.anonymous else None,
+                ttl_ms=self.lifetime_ms(customer),
                 tombstone=change is None,
                 ticket=ticket,
             )
