@@ -85,6 +85,7 @@ def serve(
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         uvicorn.run(
             "service:app", host=host, port=port, workers=workers, access_log=False, log_level="warning",
+            http="api.express:ExpressProtocol",
             timeout_worker_healthcheck=60, proxy_headers=False, server_header=False,
         )  # fmt: skip
 

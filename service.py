@@ -14,8 +14,9 @@ import gc
 import structlog
 
 from api.application import Api
-from api.asgi import Application, Receive, Scope, Send
+from api.asgi import Receive, Scope, Send
 from api.auth import Door, read_keys
+from api.next_action import NextAction
 from api.worker import Worker
 from catalog.building import load_plan
 from catalog.diagnostics import CatalogError
@@ -41,11 +42,16 @@ class Service:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings
-        self._api: Application | None = None
+        self._api: Api | None = None
         self._redis: EmbeddedRedis | None = None
         self._store: CustomerStore | None = None
         self._worker: Worker | None = None
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def next_action(self) -> NextAction | None:
+        """What answers at /next-action, for api.express; None before the start."""
+        return None if self._api is None else self._api.next_action
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -30,14 +30,14 @@ class Api:
     """The ASGI application of one worker, but for its start and end."""
 
     def __init__(self, worker: Worker) -> None:
-        self._next_action = NextAction(worker)
+        self.next_action = NextAction(worker)
         self._front = Front(worker, fastapi_of(worker))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1000})
         elif scope["path"] == PATH:
-            await self._next_action(scope, receive, send)
+            await self.next_action(scope, receive, send)
         else:
             await self._front(scope, receive, send)
 

@@ -6,6 +6,7 @@ after the document) and repeated keys, which it takes the last of: two readers o
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -77,11 +78,18 @@ def too_large(limit: int) -> Problem:
     return Problem("body_too_large", f"the body may have at most {limit} bytes")
 
 
-def decode_strictly(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
-    """What `decoder` makes of the body. Raises Problem."""
+def decode_strictly(
+    decoder: msgspec.json.Decoder[Any], body: bytes, keys_in: Callable[[Any], int] | None = None
+) -> Any:
+    """What `decoder` makes of the body. Raises Problem.
+
+    `keys_in` says of what was decoded how many keys its document has at least. Every key brings a colon, and a
+    repeated one a colon too many: where there are just as many colons as keys, the slower look for repeats is spared.
+    """
     try:
         decoded = decoder.decode(body)
-        _find_repeats(body.decode().lstrip())
+        if keys_in is None or body.count(b":") != keys_in(decoded):
+            _find_repeats(body.decode().lstrip())
     except msgspec.ValidationError as error:
         raise _misfit(str(error)) from None
     except _DuplicateKeyError as error:
