@@ -1,6 +1,5 @@
 """The worker: what the answering of requests shares, from start to end."""
 
-import asyncio
 from dataclasses import dataclass, field
 
 from api.auth import Door
@@ -35,4 +34,4 @@ class Worker:
         return self.engine
 
     def deadline(self) -> Deadline:
-        return Deadline(self.seconds, asyncio.get_running_loop().time)
+        return Deadline(self.seconds)

@@ -201,9 +201,10 @@ def _verdict(
         return Status.DECIDED, Reason.EXPLORED if explored else Reason.RANKED
     if withheld:
         return Status.CONTROL, Reason.CONTROL_GROUP
-    if not wanted & plan.declared or candidates.emptied_by is None:
+    if not wanted & plan.declared:
         return Status.NOTHING, Reason.NO_TREATMENT
-    return Status.NOTHING, EMPTIED_BY[candidates.emptied_by]
+    # With candidates left over, it was exploration that drew one whose content can't be rendered.
+    return Status.NOTHING, EMPTIED_BY[candidates.emptied_by or Gate.CONTENT]
 
 
 def _fallbacks(plan: Plan, ask: Ask, picks: tuple[Pick, ...], frame: Frame) -> tuple[Pick, ...]:

@@ -5,7 +5,6 @@ up), the caller gets the declared fallback or nothing, in time, and nobody is co
 reply never came may have been applied: it is not sent again, and a retry with the same request id gets its answer.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -61,8 +60,7 @@ class Engine:
         """
         plan = self.plan
         ask = resolve(request, plan)
-        loop = asyncio.get_running_loop()
-        deadline = Deadline(seconds, loop.time)
+        deadline = Deadline(seconds)
         if not await self._turns.take(ask.customer_id, deadline):
             return self._degraded(plan, ask, Degradation.DEADLINE)
         try:

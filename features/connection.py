@@ -61,6 +61,26 @@ async def wait(future: asyncio.Future[T], seconds: float) -> T:
     return future.result()
 
 
+async def reply_within(reply: asyncio.Future[Reply], seconds: float) -> Reply:
+    """The reply to a call, or StoreTimeout after `seconds`; for the one caller who waits for it.
+
+    Cheaper than `wait` by a future and a turn of the loop: the timeout, or the caller's own cancellation, ends the
+    reply's future itself. It keeps its place in the queue, so that what comes for it is dropped and nothing shifts.
+    """
+    if reply.done():
+        return reply.result()
+    timer = reply.get_loop().call_later(max(seconds, 0.0), _expire, reply, seconds)
+    try:
+        return await reply
+    finally:
+        timer.cancel()
+
+
+def _expire(reply: asyncio.Future[Reply], seconds: float) -> None:
+    if not reply.done():
+        reply.set_exception(StoreTimeout(f"no reply within {seconds * 1000:.0f} ms"))
+
+
 class Connection(asyncio.Protocol):
     """Use from one event loop only. Once lost it stays lost: `Link` opens the next one."""
 

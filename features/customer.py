@@ -7,7 +7,7 @@ Pure: every change is a function from one `Customer` to the next; times are argu
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -94,9 +94,8 @@ def micros(moment: datetime) -> int:
     return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
 
 
-_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def moment(micros_since_1970: int) -> datetime:
-    from_seconds, rest = divmod(micros_since_1970, 1_000_000)
-    return datetime.fromtimestamp(from_seconds, _EPOCH.tzinfo).replace(microsecond=rest)
+    return _EPOCH + timedelta(microseconds=micros_since_1970)

@@ -300,7 +300,7 @@ async def import_customers(
     """
     stored = 0
     for rows_at_once in _distinct(rows, IN_FLIGHT):
-        deadline = Deadline(WITHIN, asyncio.get_running_loop().time)
+        deadline = Deadline(WITHIN)
         good = [row for _, row in rows_at_once if isinstance(row, ImportRow)]
         for _, row in rows_at_once:
             if isinstance(row, BadRow):

@@ -15,9 +15,10 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import monotonic
 
 from features.commit import Commit, Outcome, Stored, next_version, pack, read_state, unpack
-from features.connection import Connection, Reply, wait
+from features.connection import Connection, Reply, reply_within, wait
 from features.entropy import random_bytes
 from features.errors import CorruptState, NoScript, OutOfTime, ReadOnly, RedisReplyError, StoreError
 from features.keys import Layout, parse_decision_id
@@ -52,7 +53,7 @@ class Ledger:
 
     async def load(self, customer_id: str, within: float) -> tuple[Stored, int]:
         """The state and the service time at which it stood. Raises StoreError."""
-        deadline = asyncio.get_running_loop().time() + within
+        deadline = monotonic() + within
         connection = await self.link.connection(within)
         state, clock = connection.call("GET", self.layout.state(customer_id)), connection.call("TIME")
         seconds, microseconds = await wait(clock, _left(deadline))
@@ -63,15 +64,15 @@ class Ledger:
         """Write it if its customer still stands as it expects. Raises StoreError; OutOfTime before anything is sent."""
         if within <= 0:
             raise OutOfTime("no time is left to commit in")
-        deadline = asyncio.get_running_loop().time() + within
+        deadline = monotonic() + within
         connection = await self.link.connection(within)
         version = next_version(commit.expected, self._random(8))
         try:
             try:
-                reply = await wait(self._send(connection, commit, version), _left(deadline))
+                reply = await reply_within(self._send(connection, commit, version), _left(deadline))
             except NoScript:
                 connection.call("SCRIPT", "LOAD", self._script)
-                reply = await wait(self._send(connection, commit, version), _left(deadline))
+                reply = await reply_within(self._send(connection, commit, version), _left(deadline))
         except RedisReplyError as error:
             raise self._understood(error, connection) from error
         return unpack(reply, commit, version)
@@ -82,7 +83,7 @@ class Ledger:
         They run one after another and others' may come between. How many to send at once is the caller's to bound.
         Raises StoreError only if none was sent.
         """
-        deadline = asyncio.get_running_loop().time() + within
+        deadline = monotonic() + within
         connection = await self.link.connection(within)
         # The script goes ahead of them: sent again later, two commits to one customer could change places.
         connection.call("SCRIPT", "LOAD", self._script)
@@ -107,7 +108,7 @@ class Ledger:
         partition, at_ms = parse_decision_id(decision_id)
         if partition >= self.layout.partitions:
             return None
-        deadline = asyncio.get_running_loop().time() + within
+        deadline = monotonic() + within
         at_ms -= self.clock_offset_us // 1000
         stream, wanted = self.layout.decisions(partition), decision_id.encode()
         after = await self._search(stream, wanted, at_ms, at_ms + RECORD_SLACK_MS, deadline)
@@ -137,4 +138,4 @@ class Ledger:
 
 
 def _left(deadline: float) -> float:
-    return deadline - asyncio.get_running_loop().time()
+    return deadline - monotonic()

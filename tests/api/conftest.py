@@ -29,18 +29,24 @@ def redis(data: Path) -> Iterator[EmbeddedRedis]:
         yield server
 
 
+@pytest.fixture(scope="session", params=["httptools", "api.express:ExpressProtocol"], ids=["plain", "express"])
+def http(request: pytest.FixtureRequest) -> str:
+    """Both ways to serve: whatever is asked, the answer is the same."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
-def server(redis: EmbeddedRedis) -> Iterator[Server]:
+def server(redis: EmbeddedRedis, http: str) -> Iterator[Server]:
     """Without keys."""
-    with serving(settings(redis_url=redis.url)) as running:
+    with serving(settings(redis_url=redis.url), http) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def keyed(redis: EmbeddedRedis) -> Iterator[Server]:
+def keyed(redis: EmbeddedRedis, http: str) -> Iterator[Server]:
     """With the keys above."""
     keys = ", ".join(f"{sha256(KEYS[name].encode()).hexdigest()}:{SCOPES[name]}:{name}" for name in KEYS)
-    with serving(settings(redis_url=redis.url, api_keys=keys)) as running:
+    with serving(settings(redis_url=redis.url, api_keys=keys), http) as running:
         yield running
 
 

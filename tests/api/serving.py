@@ -37,9 +37,12 @@ def listening() -> Iterator[socket.socket]:
 
 
 @contextmanager
-def serving(chosen: Settings) -> Iterator[Server]:
+def serving(chosen: Settings, http: str = "httptools") -> Iterator[Server]:
+    """`http` is the protocol that uvicorn speaks: its own, or the one `tino serve` gives it."""
     service = create_app(chosen)
-    config = uvicorn.Config(service, lifespan="on", log_level="warning", access_log=False, timeout_keep_alive=60)
+    config = uvicorn.Config(
+        service, lifespan="on", log_level="warning", access_log=False, timeout_keep_alive=60, http=http
+    )
     server = uvicorn.Server(config)
     with listening() as sock:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})

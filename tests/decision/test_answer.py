@@ -16,6 +16,7 @@ from features.customer import Consent, Contact, Customer, moment
 from tests.decision.plans import plan_of
 
 NOW = 1_760_000_000_000_001
+HOUR = 3_600_000_000
 ID = "0" * 32
 CATALOG = """
 customer: {name: string, email: string, spend: double, since: timestamp}
@@ -154,6 +155,30 @@ def test_contacts_and_messages_are_of_what_was_granted(plan: Plan) -> None:
         "address": "a@example.com",
         "content": {"t": "Ana"},
     }
+
+
+def test_a_message_stands_as_long_as_its_own_treatment() -> None:
+    """And not as long as the answer, which its shortest pick ends."""
+    plan = plan_of("""
+customer: {email: string}
+purposes: [marketing]
+channels:
+  web: {direction: inbound, placements: [top]}
+  email: {direction: outbound, purpose: marketing, address: customer.email}
+actions:
+  a: {value: 9, treatments: {web: {t: x, valid_for: 5m}}}
+  b: {value: 2, treatments: {email: {t: x, valid_for: 2h}}}
+  c: {value: 1, treatments: {email: {t: x}}}
+""")
+    customer = Customer({"email": "a@example.com"}, {"marketing": Consent(True, 5)})
+    for channels, limit, expected in (
+        (["web", "email"], 3, {"b/email": NOW + 2 * HOUR, "c/email": None}),
+        (["email"], 1, {"b/email": NOW + 2 * HOUR}),
+    ):
+        ask = resolve(NextActionRequest("c-1", channels=channels, limit=limit), plan)
+        decision = decide(plan, ask, view_of(plan, customer), NOW, 0)
+        messages = map(json.loads, outbox_entries(decision, ID, "c-1"))
+        assert {message["treatment"]: message["valid_until"] for message in messages} == expected
 
 
 def test_a_degraded_answer_says_so_and_has_no_id(plan: Plan) -> None:

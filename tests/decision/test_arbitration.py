@@ -42,6 +42,12 @@ def never() -> float:
     raise AssertionError("nothing is drawn where nothing is explored")
 
 
+def choose(arbiter: Arbiter, candidates: int) -> Chosen:
+    """The winner where every candidate's content can be rendered."""
+    drawn, best = arbiter.explore(candidates), arbiter.best(candidates)
+    return arbiter.chosen(best if drawn is None else drawn, best, candidates.bit_count())
+
+
 @given(st.integers(1, 2**300))
 def test_positions_are_the_set_bits(mask: int) -> None:
     assert positions(mask).tolist() == [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
@@ -137,14 +143,14 @@ def test_the_winner_has_the_highest_product_from_left_to_right_in_doubles(
     among = sorted(data.draw(st.sets(st.sampled_from(bits), min_size=1)))
     expected = {bit: _priority(actions[bit % width], on, context) for bit in among}
     best = max(among, key=lambda bit: expected[bit])
-    chosen = Arbiter(plan, Frame({}, context, AT), never).choose(sum(1 << bit for bit in among))
+    chosen = choose(Arbiter(plan, Frame({}, context, AT), never), sum(1 << bit for bit in among))
     action = actions[best % width]
     assert chosen == Chosen(best, action["propensity"], action["value"], expected[best], 1.0, False)
 
 
 def test_ties_go_to_the_lowest_bit() -> None:
     plan = plan_of(re.sub("value: .", "value: 2", FOUR))
-    assert [Arbiter(plan, ELSEWHERE, never).choose(mask).bit for mask in (0b1111, 0b1110, 0b1000)] == [0, 1, 3]
+    assert [Arbiter(plan, ELSEWHERE, never).best(mask) for mask in (0b1111, 0b1110, 0b1000)] == [0, 1, 3]
 
 
 @pytest.mark.parametrize("mask", [0b1111, 0b1011, 0b0100])
@@ -155,7 +161,7 @@ def test_the_probability_told_is_how_often_it_happens(four: Plan, mask: int) -> 
     happened: Counter[int] = Counter()
     explored = 0
     for seed in range(rounds):
-        chosen = Arbiter(plan, ELSEWHERE, draws(seed)).choose(mask)
+        chosen = choose(Arbiter(plan, ELSEWHERE, draws(seed)), mask)
         assert told.setdefault(chosen.bit, chosen.probability) == chosen.probability
         assert chosen.explored == (chosen.bit != positions(mask)[0])
         happened[chosen.bit] += 1
@@ -173,8 +179,12 @@ def test_the_probability_told_is_how_often_it_happens(four: Plan, mask: int) -> 
 
 def test_the_first_draw_says_whether_and_the_second_which(four: Plan) -> None:
     plan = replace(four, exploration_rate=0.3)
-    for numbers, bit in (([0.3], 0), ([0.29999, 0.0], 0), ([0.0, 0.75], 3), ([0.0, 0.9999999999999999], 3)):
-        assert Arbiter(plan, ELSEWHERE, iter(numbers).__next__).choose(0b1111).bit == bit
+    for numbers, bit in (([0.3], None), ([0.29999, 0.0], 0), ([0.0, 0.75], 3), ([0.0, 0.9999999999999999], 3)):
+        assert Arbiter(plan, ELSEWHERE, iter(numbers).__next__).explore(0b1111) == bit
+
+
+def test_without_exploration_nothing_is_drawn(four: Plan) -> None:
+    assert Arbiter(four, ELSEWHERE, never).explore(0b1111) is None
 
 
 def test_the_control_group_is_a_fixed_share_drawn_anew_by_another_salt() -> None:

@@ -1,5 +1,6 @@
 """The engine on a real Redis: what an answer writes, what it leaves alone, and what it says in doubt."""
 
+import asyncio
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from features.cache import Cache
 from features.clock import ServerClock
 from features.customer import Consent, Contact, Customer, with_attributes, with_consent
 from features.deadline import Deadline
+from features.keys import parse_decision_id
 from features.ledger import Ledger
 from features.opening import open_store
 from features.redis_server import EmbeddedRedis
@@ -253,8 +255,65 @@ async def test_somebody_else_holds_the_right_of_way(store: CustomerStore, engine
 
 
 async def test_no_time_at_all(store: CustomerStore, engine: Engine) -> None:
+    """The customer is cached, so all could be decided at once; but nobody waits for the answer any more."""
     await reachable(store)
-    assert await degraded(engine, BOTH, 0.0) is Degradation.DEADLINE
+    before = await everything(store)
+    for request in (BOTH, replace(BOTH, request_id="r")):
+        assert await degraded(engine, request, 0.0) is Degradation.DEADLINE
+    assert await everything(store) == before
+
+
+async def test_a_decision_is_found_by_its_id_though_a_try_was_lost(store: CustomerStore, engine: Engine) -> None:
+    """The first try was made at a time an hour off: the id, which carries the time, is of the try that counted."""
+    await reachable(store)
+    store.clock.heard(store.clock.now() + HOUR)
+    answer, body = await asked(engine, BOTH)
+    assert (answer.status, answer.lost) == (Status.DECIDED, 1)
+    record = await store.ledger.record(body["decision_id"], PATIENT)
+    assert record is not None
+    assert parse_decision_id(body["decision_id"])[1] == json.loads(record)["at"] // 1000
+
+
+async def test_every_try_has_an_id_of_its_own(redis_url: str, store: CustomerStore, plan: Plan) -> None:
+    await reachable(store)
+    taken = iter(range(1, 100))
+    engine = Engine(store, plan, lambda count: next(taken).to_bytes(count))
+    elsewhere = await open_store(redis_url)
+    await elsewhere.update("c-1", lambda c, _: with_attributes(c, {"email": "bea@example.com"}), patient())
+    await elsewhere.ledger.link.close()
+    answer, body = await asked(engine, BOTH)
+    assert answer.lost == 1
+    seed, first, second = ((number).to_bytes(8) for number in (1, 2, 3))
+    assert body["decision_id"].endswith(second.hex())
+    (record,) = await stream(store, "decisions")
+    assert json.loads(record)["seed"] == int.from_bytes(seed), "the draws stay the same from try to try"
+    assert first.hex() not in record.decode()
+
+
+async def test_tries_lost_before_a_repeated_answer_are_told(store: CustomerStore, engine: Engine) -> None:
+    """Two workers have the same request: one loses a try, and then finds that the other has answered."""
+    await reachable(store)
+    request = replace(BOTH, request_id="r")
+    first, _ = await asked(engine, request)
+    ask, layout = store.ledger.link.ask, store.ledger.layout
+    (key,) = await ask("KEYS", "*:r:*", within=PATIENT)
+    await ask("RENAME", key, "aside", within=PATIENT)
+    await ask("SET", layout.commit_keys("c-1", b"").ticket, "theirs", "PX", 600_000, within=PATIENT)
+    evaluated = await evaluations(store)
+    late = asyncio.create_task(asked(engine, request))
+    while await evaluations(store) < evaluated + 2:
+        assert not late.done()
+    await ask("RENAME", "aside", key, within=PATIENT)
+    again, _ = await late
+    assert (again.body, again.repeated) == (first.body, True)
+    assert again.lost >= 2
+    assert len(await stream(store, "decisions")) == 1
+
+
+async def evaluations(store: CustomerStore) -> int:
+    """How many scripts the server has run."""
+    stats = (await store.ledger.link.ask("INFO", "commandstats", within=PATIENT)).decode()
+    return int(stats.partition("cmdstat_evalsha:calls=")[2].partition(",")[0])
 
 
 async def test_a_millisecond_is_kept_to_or_said_to_be_too_short(store: CustomerStore, engine: Engine) -> None:

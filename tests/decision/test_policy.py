@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from catalog.plan import Plan, Treatment
 from decision.decide import view_of
-from decision.policy import Allowance, counted_times
+from decision.policy import Allowance, counted_times, remaining
 from features.customer import Contact, Customer
 from tests.decision.plans import plan_of
 
@@ -124,6 +124,19 @@ def test_a_view_carried_over_is_the_view_computed_anew(
     assert view_of(plan, forgotten, view_of(plan, before)) == view_of(plan, forgotten)
     told = replace(after, attributes={"email": "a@example.com"})
     assert view_of(plan, told, view_of(plan, before)) == view_of(plan, told)
+
+
+def test_a_window_is_open_at_its_old_end() -> None:
+    """A contact as old as the window is out of it; one a microsecond younger is in it, as is one of now or later."""
+    plan = plan_of(GRID + "contact_policies: {p: {limit: 3, rolling: 1d}}\n")
+    (policy,) = plan.policies
+    day = 24 * 3600 * SECOND
+    for at, left in (
+        (NOW - day - 1, 3), (NOW - day, 3), (NOW - day + 1, 2), (NOW - day + 2, 2), (NOW - 1, 2), (NOW, 2), (NOW + 1, 2),
+    ):  # fmt: skip
+        assert remaining(policy, [at], NOW) == left, NOW - at
+    assert remaining(policy, [NOW - day, NOW - day, NOW - day + 1, NOW, NOW + day], NOW) == 0
+    assert remaining(policy, [NOW] * 5, NOW) == -2
 
 
 def test_a_copied_allowance_is_taken_from_alone() -> None:

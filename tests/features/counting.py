@@ -34,7 +34,8 @@ async def add_one(ledger: Ledger, customer: str, met: Counter[str]) -> None:
                 lost += 1
                 met["held"] += outcome.held_ms > 0
                 await asyncio.sleep(outcome.held_ms / 1000)
-                stored, now_us = outcome.stored, max(outcome.server_us, outcome.stored.last_us)
+                stored = outcome.stored or stored
+                now_us = max(outcome.server_us, stored.last_us)
             case ClockOff():
                 now_us = max(outcome.server_us, outcome.last_us)
             case other:
