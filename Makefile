@@ -50,6 +50,7 @@ format: .venv/dev.done
 
 bench: .venv/dev.done
 	$(BIN)/python -m bench
+	$(BIN)/python -m pytest tests/bench/test_benchmarks.py --benchmark-enable --benchmark-only --benchmark-columns=median,iqr,rounds
 
 clean:
 	rm -rf .venv .data .mypy_cache .ruff_cache .pytest_cache

@@ -60,7 +60,7 @@ def rules(small: int = 1_000, large: int = 10_000) -> dict[str, float]:
     command = [sys.executable, "-m", "bench.rules_scale", str(small), str(large)]
     measured = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     few, many = measured[str(small)], measured[str(large)]
-    return {"1,000 rules, us": few, "10,000 rules, us": many, "ratio": many / few}
+    return {f"{small:,} rules, us": few, f"{large:,} rules, us": many, "ratio": many / few}
 
 
 def _import(data: Path) -> None:

@@ -3,25 +3,33 @@
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 empty_fastapi = FastAPI()
 
 
-class Body(BaseModel):
-    customer_id: str
-    context: dict[str, str] = {}
+class Placement(BaseModel):
+    id: str
     limit: int = 1
 
 
-class Reply(BaseModel):
-    customer_id: str
-    actions: list[str]
+class Body(BaseModel):
+    """The same fields as the body of the real /next-action."""
+
+    customer_id: str = Field(min_length=1, max_length=256)
+    channels: list[str] | None = None
+    placements: list[str | Placement] | None = None
+    context: dict[str, Any] = {}
+    limit: int = 1
+    request_id: str | None = None
+    deadline_ms: int | None = None
+    dry_run: bool = False
 
 
-@empty_fastapi.post("/next-action")
-async def next_action(body: Body) -> Reply:
-    return Reply(customer_id=body.customer_id, actions=[])
+@empty_fastapi.post("/next-action", response_model=None)
+async def next_action(body: Body) -> dict[str, str]:
+    """Reads and checks the body, and does nothing."""
+    return {}
 
 
 async def bare_asgi(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -8,6 +8,7 @@ that a stall is felt by every request it delays and not just by one (Gil Tene's 
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections import deque
@@ -149,7 +150,9 @@ def _request(load: Load, body: str) -> bytes:
 
 
 def main() -> None:
-    """Reads a Load as JSON from standard input, prints what was measured as JSON."""
+    """Reads a Load as JSON from standard input, prints what was measured as JSON; the argument names cores to run on."""
+    if len(sys.argv) > 1:
+        os.sched_setaffinity(0, set(map(int, sys.argv[1].split(","))))
     load = Load(**json.load(sys.stdin))
     print(json.dumps(asdict(uvloop.run(_Run(load).run()))))
 

@@ -1,4 +1,8 @@
-"""Servers under test, each a process of its own that is killed when its measurement is over."""
+"""Servers under test, each a process of its own that is stopped when its measurement is over.
+
+The server has the first core to itself; what it needs beside it (Redis, the load generator) shares the others. Else
+the scheduler would measure its own choices: on two cores it likes to wake a client on the core of the server.
+"""
 
 import json
 import os
@@ -13,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.load import Load, Measured
+from features.redis_server import EmbeddedRedis
 
 READY_WITHIN = 60.0
+_FIRST, *_REST = sorted(os.sched_getaffinity(0))
+_SERVER, _BESIDE = {_FIRST}, set(_REST) or {_FIRST}
 UVICORN = [sys.executable, "-m", "uvicorn", "--no-access-log", "--log-level", "error"]
 
 
@@ -33,27 +40,33 @@ def baseline(app: str) -> Iterator[int]:
 
 
 @contextmanager
-def tino(catalog: Path, data: Path, workers: int = 1) -> Iterator[int]:
-    """`tino serve`; yields its port."""
+def tino(catalog: Path, data: Path) -> Iterator[int]:
+    """`tino serve`, one worker, with a redis-server beside it (AOF, everysec); yields its port."""
     port = free_port()
-    command = [sys.executable, "-m", "cli", "serve", "--catalog", str(catalog), "--data", str(data)]
-    with _running([*command, "--port", str(port), "--workers", str(workers)], port):
-        yield port
+    command = [sys.executable, "-m", "cli", "serve", "--catalog", str(catalog), "--port", str(port)]
+    with EmbeddedRedis.start(data) as redis:
+        os.sched_setaffinity(redis.pid, _BESIDE)
+        with _running(command, port, REDIS_URL=redis.url):
+            yield port
 
 
 def measure(load: Load) -> Measured:
     """Runs the load generator in a process of its own."""
     finished = subprocess.run(
-        [sys.executable, "-m", "bench.load"], input=json.dumps(asdict(load)), capture_output=True, text=True, check=True
+        [sys.executable, "-m", "bench.load", ",".join(map(str, _BESIDE))],
+        input=json.dumps(asdict(load)),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     answer: dict[str, Any] = json.loads(finished.stdout)
     return Measured(**answer)
 
 
 @contextmanager
-def _running(command: list[str], port: int) -> Iterator[None]:
-    environment = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+def _running(command: list[str], port: int, **environment: str) -> Iterator[None]:
+    process = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.DEVNULL)
+    os.sched_setaffinity(process.pid, _SERVER)
     try:
         _wait_until_listening(process, port)
         yield
