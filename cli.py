@@ -32,6 +32,7 @@ from features.importing import BadRow, Columns, ImportFileError, count_rows, imp
 from features.opening import open_store
 from features.redis_server import EmbeddedRedis
 from features.store import CustomerStore
+from settings import SettingsError, load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tino decides.")
 importing = typer.Typer(no_args_is_help=True, help="Import customers from files.")
@@ -215,7 +216,7 @@ def _redis(data: Path) -> Iterator[str]:
         yield given
         return
     with _failing_plainly():
-        server = EmbeddedRedis.start(data, appendfsync=os.environ.get("TINO_APPENDFSYNC", "everysec"))
+        server = EmbeddedRedis.start(data, appendfsync=load_settings().appendfsync)
     try:
         yield server.url
     finally:
@@ -235,7 +236,8 @@ def _settle(url: str, now: str | None) -> None:
 
 @asynccontextmanager
 async def _store(url: str, now: str | None) -> AsyncIterator[CustomerStore]:
-    store = await open_store(url, now=now)
+    settings = load_settings()
+    store = await open_store(url, partitions=settings.partitions, now=now)
     try:
         yield store
     finally:
@@ -247,7 +249,7 @@ def _failing_plainly() -> Iterator[None]:
     """Errors that the user can do something about end the command with one sentence."""
     try:
         yield
-    except (StoreError, ImportFileError, RequestError, ValueError, OSError) as error:
+    except (StoreError, ImportFileError, RequestError, SettingsError, ValueError, OSError) as error:
         say.print(f"tino: {error}")
         raise typer.Exit(code=1) from None
 

@@ -1,14 +1,14 @@
-"""A few blocking questions to a Redis on a unix socket, before there is an event loop to ask in."""
+"""A few blocking questions to a Redis on a unix socket, before there is an event loop to ask in; by redis-py."""
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Any
 
-import hiredis
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from features.connection import pack_command
 from features.durable import parse_info
 from features.errors import NotConnected, RedisReplyError, RedisServerError, reply_error
 
@@ -40,18 +40,15 @@ def pid(path: Path) -> int:
 
 
 def ask(path: Path, *args: str, seconds: float = 5.0) -> Any:
-    reader = hiredis.Reader(replyError=reply_error)
+    """The reply as Redis gave it. Raises NotConnected, RedisReplyError."""
+    client = redis.Redis(
+        unix_socket_path=str(path), socket_timeout=seconds, protocol=2, retry=Retry(NoBackoff(), 0), driver_info=None
+    )
+    client.response_callbacks.clear()
     try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(seconds)
-            connection.connect(str(path))
-            connection.sendall(pack_command(args))
-            while (reply := reader.gets()) is False:
-                if not (data := connection.recv(65536)):
-                    raise NotConnected(f"the Redis at {path} hung up")
-                reader.feed(data)
-    except OSError as error:
+        with client:
+            return client.execute_command(*args)  # type: ignore[no-untyped-call]
+    except (redis.BusyLoadingError, redis.ResponseError) as error:
+        raise reply_error(str(error)) from error
+    except redis.RedisError as error:
         raise NotConnected(f"no Redis at {path}: {error}") from error
-    if isinstance(reply, RedisReplyError):
-        raise reply
-    return reply

@@ -1,12 +1,17 @@
 """Texts: rendered for one customer, or not at all."""
 
+from datetime import UTC
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jinja2 import TemplateError
 
 from catalog.diagnostics import RenderError
 from catalog.loading import load_catalog
-from catalog.templates import Content
+from catalog.templates import ENVIRONMENT, Content, Facts, TextTemplate
 
 
 def test_content_keeps_its_order_and_its_constants(sound: Path) -> None:
@@ -47,3 +52,67 @@ def test_the_sandbox_and_impossible_sums(text: str) -> None:
 
 def test_text_without_markup_is_left_alone() -> None:
     assert Content({"text": "50 % off } {"}).render({}, {}) == {"text": "50 % off } {"}
+
+
+def jinja(source: str, customer: dict[str, Any], context: dict[str, Any]) -> str | None:
+    """What the sandbox makes of it, whatever short cut there is; None where it refuses."""
+    try:
+        return ENVIRONMENT.from_string(source).render(customer=Facts(customer), context=Facts(context))
+    except TemplateError:
+        return None
+
+
+NAMES = ["first_name", "visits", "items", "keys", "x"]
+values = (
+    st.text(st.characters(exclude_categories=["Cs"]))
+    | st.sampled_from(["{{ customer.x }}", "<b>&\"'</b>", "{% raw %}", "a\r\nb", "\u2028"])
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.booleans()
+    | st.lists(st.text(max_size=5), max_size=3)
+    | st.datetimes(timezones=st.just(UTC))
+)
+facts = st.dictionaries(st.sampled_from(NAMES), values)
+references = st.builds(
+    lambda owner, name, open_with, close_with: f"{open_with} {owner}.{name} {close_with}",
+    st.sampled_from(["customer", "context"]),
+    st.sampled_from(NAMES),
+    st.sampled_from(["{{", "{{-"]),
+    st.sampled_from(["}}", "-}}"]),
+)
+between = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="{")) | st.sampled_from(
+    ["\n", " \n ", "\r\n", "}} %} #}", "{# a remark #}", "{ x }", "% line", "\n\n"]
+)
+sources = st.lists(between | references, max_size=6).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(sources, facts, facts)
+def test_a_plain_text_is_what_jinja_makes_of_it(source: str, customer: dict[str, Any], context: dict[str, Any]) -> None:
+    template = TextTemplate(source)
+    expected = jinja(source, customer, context)
+    complete = all(name in (customer if owner == "customer" else context) for owner, name in template.needs)
+    assert complete is (expected is not None)
+    if expected is None:
+        with pytest.raises(RenderError):
+            template.render(customer, context)
+    else:
+        assert template.render(customer, context) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "needs"),
+    [
+        ("Hi {{ customer.a }}, {{ context.b }} {{ customer.a }}", {("customer", "a"), ("context", "b")}),
+        ("{# {{ customer.a }} #}{% raw %}{{ customer.b }}{% endraw %}", set()),
+        ("no markup", set()),
+        ("{{ customer.a | upper }} {{ customer.b }}", set()),  # logic anywhere: only rendering tells
+        ("{% if customer.a is defined %}{{ customer.b }}{% endif %}", set()),
+        ("{{ customer['a'] }}", set()),
+        ("{{ customer.a.b }}", set()),
+        ("{{ customer }}", set()),
+    ],
+)
+def test_what_a_plain_text_can_not_do_without(text: str, needs: set[tuple[str, str]]) -> None:
+    assert TextTemplate(text).needs == needs
+    assert Content({"title": text, "rank": 2, "body": "{{ customer.z }}"}).needs == {*needs, ("customer", "z")}

@@ -2,6 +2,8 @@
 
 import hashlib
 
+import pytest
+
 from api.auth import read_keys
 from tests.cli.conftest import Tino
 
@@ -25,6 +27,20 @@ def test_a_scope_there_is_not(tino: Tino) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "'root' is no scope: decide, ingest or admin" in done.stderr
     assert tino("key").returncode == 2
+
+
+@pytest.mark.parametrize("name", ["shop:eu", "x" * 65])
+def test_a_name_that_would_not_be_read_again(tino: Tino, name: str) -> None:
+    done = tino("key", "--scope", "decide", "--name", name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a name is up to 64 of A-Z, a-z, 0-9, dot, dash and" in done.stderr
+
+
+def test_a_name_of_every_kind_of_character(tino: Tino) -> None:
+    name = "Shop-2_eu.west" + "x" * 50
+    entry = tino("key", "--scope", "decide", "--name", name).stdout.split()[-1]
+    assert entry.endswith(f":decide:{name}")
+    assert read_keys(entry)
 
 
 def test_help_is_given_without_arguments(tino: Tino) -> None:

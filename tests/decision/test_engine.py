@@ -296,7 +296,7 @@ async def test_tries_lost_before_a_repeated_answer_are_told(store: CustomerStore
     request = replace(BOTH, request_id="r")
     first, _ = await asked(engine, request)
     ask, layout = store.ledger.link.ask, store.ledger.layout
-    (key,) = await ask("KEYS", "*:r:*", within=PATIENT)
+    (key,) = await ask("KEYS", "*:q:*", within=PATIENT)
     await ask("RENAME", key, "aside", within=PATIENT)
     await ask("SET", layout.commit_keys("c-1", b"").ticket, "theirs", "PX", 600_000, within=PATIENT)
     evaluated = await evaluations(store)

@@ -132,7 +132,7 @@ def test_a_window_is_open_at_its_old_end() -> None:
     (policy,) = plan.policies
     day = 24 * 3600 * SECOND
     for at, left in (
-        (NOW - day - 1, 3), (NOW - day, 3), (NOW - day + 1, 2), (NOW - day + 2, 2), (NOW - 1, 2), (NOW, 2), (NOW + 1, 2),
+        (NOW - day - 1, 3), (NOW - day, 3), (NOW - day + 1, 2), (NOW - 1, 2), (NOW, 2), (NOW + 1, 2),
     ):  # fmt: skip
         assert remaining(policy, [at], NOW) == left, NOW - at
     assert remaining(policy, [NOW - day, NOW - day, NOW - day + 1, NOW, NOW + day], NOW) == 0

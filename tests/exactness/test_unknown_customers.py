@@ -59,6 +59,9 @@ async def test_it_lives_as_long_as_a_policy_counts_it(url: str, tmp_path: Path) 
     async with engine_at(url, plan_of(write_catalog(tmp_path, policies, inbound_purpose=None))) as engine:
         await engine.next_action(NextActionRequest(WHO), "key", PATIENCE)
         assert await left_ms(engine) > 365 * DAY_MS
+        await settled(engine.store, Change(customer_id=WHO))  # a write that tells nothing: as unknown as before
+        assert await left_ms(engine) > 365 * DAY_MS
+        assert len((await engine.store.snapshot(WHO, patience(), fresh=True)).customer.contacts) == 1
 
 
 async def test_who_becomes_known_stays(url: str, tmp_path: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from features.connection import Connection, wait
+from features.connection import MOST_UNSENT, Connection, reply_within, wait
 from features.errors import (
     AuthRefused,
     ConnectionLost,
@@ -46,14 +46,20 @@ async def connection(proxy: Proxy) -> AsyncIterator[Connection]:
 async def test_calls_of_one_turn_leave_in_one_write_and_come_back_in_order(
     connection: Connection, proxy: Proxy
 ) -> None:
-    calls = [connection.call("ECHO", str(number)) for number in range(100)]
-    assert await asyncio.gather(*calls) == [b"%d" % number for number in range(100)]
+    calls = [connection.call("ECHO", str(number)) for number in range(MOST_UNSENT)]
+    assert await asyncio.gather(*calls) == [b"%d" % number for number in range(MOST_UNSENT)]
     assert proxy.chunks == 1
+    many = [connection.call("ECHO", str(number)) for number in range(10 * MOST_UNSENT + 1)]
+    assert await asyncio.gather(*many) == [b"%d" % number for number in range(10 * MOST_UNSENT + 1)]
+    assert proxy.chunks <= 1 + 11
 
 
-async def test_replies_do_not_shift_when_callers_leave(connection: Connection, proxy: Proxy) -> None:
+@pytest.mark.parametrize("waiting", [wait, reply_within])
+async def test_replies_do_not_shift_when_callers_leave(
+    connection: Connection, proxy: Proxy, waiting: Callable[[asyncio.Future[Any], float], Awaitable[Any]]
+) -> None:
     async def ask(word: str) -> bytes:
-        return bytes(await wait(connection.call("ECHO", word), 60))
+        return bytes(await waiting(connection.call("ECHO", word), 60))
 
     proxy.hold()
     tasks = [asyncio.create_task(ask(f"word-{number}")) for number in range(6)]
@@ -73,6 +79,21 @@ async def test_replies_do_not_shift_when_callers_leave(connection: Connection, p
     assert tasks[0].cancelled()
     assert await outrun == b"outrun", "a late reply is still there for who asks again"
     assert await ask("afterwards") == b"afterwards"
+
+
+async def test_a_reply_that_came_too_late_is_dropped_and_keeps_its_place(connection: Connection, proxy: Proxy) -> None:
+    proxy.hold()
+    late, next_one = connection.call("ECHO", "late"), connection.call("ECHO", "next")
+    with pytest.raises(StoreTimeout):
+        await reply_within(late, 0)
+    with pytest.raises(StoreTimeout):
+        await reply_within(late, 60)  # for good: a commit that is uncertain stays so
+    proxy.release()
+    assert await reply_within(next_one, 60) == b"next"
+    assert await reply_within(connection.call("ECHO", "after"), 60) == b"after"
+    refused = connection.call("EVALSHA", "0" * 40, "0")
+    with pytest.raises(NoScript):
+        await reply_within(refused, 60)
 
 
 async def test_cancelling_the_future_itself_keeps_its_place(connection: Connection) -> None:

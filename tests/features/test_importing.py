@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.customer import EMPTY, Consent, Contact, Customer
+from features.customer import EMPTY, Consent, Contact, Customer, with_consent
 from features.deadline import Deadline
 from features.importing import (
     BadRow,
@@ -127,6 +127,30 @@ def test_parquet_timestamps_without_a_zone_are_utc(tmp_path: Path) -> None:
     for kind in (pa.timestamp("us"), pa.timestamp("ms"), tokyo):
         file = wrote_parquet(tmp_path, [{"customer_id": "c", "joined": naive}], joined=kind)
         assert read(file) == [(1, ImportRow("c", {"joined": JOINED}, {}))]
+
+
+def test_parquet_timestamps_finer_than_a_microsecond_are_cut(tmp_path: Path) -> None:
+    nanoseconds = int(JOINED.timestamp()) * 10**9 + 250_000_999
+    for zone in (None, "UTC", "Asia/Tokyo"):
+        kind = pa.timestamp("ns", tz=zone)
+        rows = [{"customer_id": "a", "joined": nanoseconds}, {"customer_id": "b"}]
+        assert read(wrote_parquet(tmp_path, rows, joined=kind)) == [
+            (1, ImportRow("a", {"joined": JOINED}, {})),
+            (2, ImportRow("b", {}, {})),
+        ]
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
+@pytest.mark.parametrize(("unit", "beyond"), [("s", 253_402_300_800), ("ms", -62_135_596_800_001), ("us", 2**62)])
+def test_a_parquet_timestamp_out_of_range_is_a_bad_row(
+    tmp_path: Path, unit: str, beyond: int, zone: str | None
+) -> None:
+    rows = [{"customer_id": "a", "joined": 0}, {"customer_id": "b", "joined": beyond}, {"customer_id": "c"}]
+    file = wrote_parquet(tmp_path, rows * 2, joined=pa.timestamp(unit, tz=zone))
+    (line, reason), (second, _) = bad(file)
+    assert (line, second) == (2, 5)
+    assert "out of range" in reason
+    assert good(file) == ["a", "c", "a", "c"]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
@@ -404,7 +428,7 @@ async def test_one_customer_twice_in_a_file_is_told_twice_in_order(tmp_path: Pat
     assert {name: state.consents["marketing"].granted for name, state in found.items()} == {
         "c-0": False,
         "c-1": False,
-        "c-2": True,
+        "c-2": False,  # the last row says yes, but not that it is later than the no before
     }
 
 
@@ -422,9 +446,38 @@ async def test_what_the_file_does_not_know_stays(store: CustomerStore) -> None:
     assert (after.contacts, after.test) == ((contact,), True)
 
 
-def test_a_consent_is_stated_at_the_time_of_import() -> None:
-    opted_out = Customer(consents={"marketing": Consent(False, 5, "mail")})
-    now = 5 + timedelta(days=1) // timedelta(microseconds=1)
-    changed = ImportRow("c", {}, {"marketing": True}).change("import x")(opted_out, now)
-    assert changed.consents["marketing"] == Consent(True, now, "import x")
-    assert ImportRow("c", {}, {}, test=False).change("x")(EMPTY, now) == EMPTY
+GRANTED, REFUSED = Consent(True, 5, "form"), Consent(False, 5, "mail")
+LATER = 5 + timedelta(days=1) // timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("known", "stated", "then"),
+    [
+        (None, True, Consent(True, LATER, "import x")),
+        (None, False, Consent(False, LATER, "import x")),
+        (GRANTED, True, GRANTED),
+        (GRANTED, False, Consent(False, LATER, "import x")),
+        (REFUSED, False, REFUSED),
+        (REFUSED, True, REFUSED),
+    ],
+)
+def test_a_consent_is_stated_as_of_the_import_and_never_overrules_a_refusal(
+    known: Consent | None, stated: bool, then: Consent
+) -> None:
+    before = Customer(consents={} if known is None else {"marketing": known})
+    changed = ImportRow("c", {}, {"marketing": stated}).change("import x")(before, LATER)
+    assert changed.consents == {"marketing": then}
+
+
+def test_a_row_that_says_nothing_changes_nothing() -> None:
+    assert ImportRow("c", {}, {}, test=False).change("x")(EMPTY, LATER) == EMPTY
+
+
+@pytest.mark.anyio
+async def test_an_opt_out_survives_the_import_of_an_older_file(tmp_path: Path, store: CustomerStore) -> None:
+    file = wrote(tmp_path, "rows.csv", "customer_id,consent:marketing\nc,yes\n")
+    await imported(store, read_rows(file, COLUMNS))
+    await store.update("c", lambda customer, now: with_consent(customer, "marketing", Consent(False, now)), patient())
+    opted_out = await states(store)
+    await imported(store, read_rows(file, COLUMNS))
+    assert await states(store) == opted_out

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from features.commit import ABSENT, ClockOff, Commit, Committed, Moved, Outcome, Repeated, Stored
-from features.errors import CorruptState, OutOfMemory, StoreError, StoreTimeout
+from features.errors import CorruptState, OutOfMemory, OutOfTime, StoreError, StoreTimeout, Uncertain
 from features.keys import Layout, new_decision_id
 from features.ledger import Ledger
 from features.link import Link
@@ -102,7 +102,7 @@ async def test_a_lost_timeline_is_another_version(ledger: Ledger, link: Link) ->
     assert cached.version[:8] == opted_out.version[:8]
     outcome = await commit(ledger, expected=cached.version, body=b"consents: yes, 2 contacts")
     assert isinstance(outcome, Moved)
-    assert outcome.stored.body == b"consents: no"
+    assert outcome.stored == Stored(opted_out.version, opted_out.last_us, b"consents: no")
 
 
 async def test_states_may_expire(ledger: Ledger, link: Link) -> None:
@@ -225,8 +225,12 @@ async def test_a_ticket_gives_right_of_way(ledger: Ledger, link: Link) -> None:
     for other in (None, b"theirs"):
         held = await commit(ledger, expected=standing.version, body=b"theirs", ticket=other)
         assert isinstance(held, Moved)
-        assert held.stored.version == standing.version
+        assert held.stored is None, "it is the one expected: who waits is not sent it again and again"
         assert 0 < held.held_ms <= 60_000
+        news = await commit(ledger, body=b"theirs", ticket=other)
+        assert isinstance(news, Moved)
+        assert news.stored == Stored(standing.version, standing.last_us, b"one")
+        assert 0 < news.held_ms <= 60_000
     done = await commit(ledger, expected=standing.version, body=b"mine", ticket=b"mine")
     assert isinstance(done, Committed)
     assert await link.ask("EXISTS", key, within=10) == 0
@@ -245,6 +249,14 @@ async def test_a_ticket_lasts_20_ms_at_most(ledger: Ledger, link: Link) -> None:
         assert isinstance(outcome, Moved)
         assert 0 < outcome.held_ms <= 20
         await asyncio.sleep(outcome.held_ms / 1000)
+
+
+async def test_someone_absent_whose_ticket_another_holds(ledger: Ledger, link: Link) -> None:
+    await link.ask("SET", ledger.layout.commit_keys(WHO, b"").ticket, b"theirs", "PX", 60_000, within=10)
+    outcome = await commit(ledger, body=b"one", ticket=b"mine")
+    assert isinstance(outcome, Moved)
+    assert outcome.stored is None
+    assert (await ledger.load(WHO, 10))[0] == ABSENT
 
 
 async def test_full_memory_leaves_nothing_half_written(ledger: Ledger, link: Link) -> None:
@@ -302,6 +314,18 @@ async def test_many_commits_at_once(ledger: Ledger, link: Link) -> None:
     first, second = await ledger.commit_many(commits[:2], 60)
     assert isinstance(first, CorruptState)
     assert isinstance(second, Moved)
+
+
+@pytest.mark.parametrize("within", [0.0, -1.0])
+async def test_with_no_time_left_nothing_is_sent(ledger: Ledger, link: Link, within: float) -> None:
+    at = await now(ledger)
+    keys = await link.ask("DBSIZE", within=10)
+    with pytest.raises(OutOfTime) as raised:
+        await ledger.commit(Commit(WHO, b"", at, b"one", request=REQUEST, record=b"r", outbox=[b"m"]), within)
+    assert not isinstance(raised.value, Uncertain)
+    assert (await ledger.load(WHO, 10))[0] == ABSENT  # asked on the same connection: what was sent before is done
+    assert await link.ask("DBSIZE", within=10) == keys
+    assert isinstance(await commit(ledger, now_us=at, body=b"one", request=REQUEST), Committed)
 
 
 async def test_commits_that_were_sent_are_uncertain_when_time_is_up(ledger: Ledger) -> None:

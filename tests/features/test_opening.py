@@ -54,6 +54,23 @@ async def test_it_can_be_set_ahead_and_never_back(link: Link) -> None:
         await settle_clock(link, "2017-12-01")
 
 
+@pytest.mark.parametrize("first", [None, "real"])
+async def test_data_first_used_in_real_time_can_not_be_set_back(link: Link, first: str | None) -> None:
+    """Contacts of today would lie in the future, and count in no window."""
+    assert await settle_clock(link, first) == 0
+    with pytest.raises(LayoutMismatch, match="can't be set back: use other data"):
+        await settle_clock(link, "2017-10-01T09:00")
+    assert await settle_clock(link, None) == 0
+    assert await settle_clock(link, "2199-01-01") > 0
+
+
+async def test_opening_a_store_without_a_time_settles_it(redis_url: str, link: Link) -> None:
+    store = await open_store(redis_url)
+    await store.ledger.link.close()
+    with pytest.raises(LayoutMismatch, match="can't be set back"):
+        await open_store(redis_url, now="2017-10-01T09:00")
+
+
 @pytest.mark.parametrize(
     "now", ["now", "12", "2017-13-01", "1969-12-31T23:59:59", "2200-01-01", "0001-01-01", "9999-12-31"]
 )

@@ -9,10 +9,10 @@ import pytest
 
 from features.cache import Cache
 from features.clock import ServerClock
-from features.commit import Commit, Committed
+from features.commit import Commit, Committed, Moved
 from features.customer import EMPTY, Consent, Customer, encode, with_attributes, with_consent
 from features.deadline import Deadline
-from features.errors import CorruptState, StoreTimeout
+from features.errors import CorruptState, OutOfTime, StoreTimeout
 from features.ledger import Ledger
 from features.opening import open_store
 from features.store import ANONYMOUS_TTL_MS, ClockError, CustomerStore
@@ -100,6 +100,15 @@ async def test_only_the_anonymous_expire(store: CustomerStore) -> None:
     assert await ttl(store) == -1
 
 
+async def test_the_anonymous_live_as_long_as_their_contacts_count(store: CustomerStore) -> None:
+    year = 365 * 24 * HOUR // 1000
+    for least, expected in ((year, year), (1, ANONYMOUS_TTL_MS)):
+        store.lives_ms(least)
+        await store.update("c", lambda customer, now: customer, patient())
+        assert expected - HOUR // 1000 < await ttl(store) <= expected
+    assert store.lifetime_ms(Customer({"n": 1})) is None
+
+
 async def test_erasing_leaves_a_tombstone_and_nothing_else(store: CustomerStore, other: CustomerStore) -> None:
     assert not await store.erase("c", patient())
     assert await ttl(store) == -2
@@ -120,6 +129,31 @@ async def test_every_customer_is_listed(store: CustomerStore) -> None:
     for name in names:
         await store.update(name, one_more, patient())
     assert {name async for name in store.customer_ids(WITHIN)} == names
+
+
+async def test_the_deleted_are_not_listed(store: CustomerStore) -> None:
+    for name in ("a", "b", "c"):
+        await store.update(name, one_more, patient())
+    await store.erase("b", patient())
+    assert await ttl(store, "b") > 0
+    assert {name async for name in store.customer_ids(WITHIN)} == {"a", "c"}
+
+
+async def test_nobody_is_listed_twice_though_the_scan_comes_by_again(store: CustomerStore) -> None:
+    """A table of keys that shrinks meanwhile makes Redis go over some buckets once more."""
+    ask, layout = store.ledger.link.ask, store.ledger.layout
+    names = [name for number in range(48_000) if layout.partition(name := f"c-{number}") == 0]
+    await ask("MSET", *(word for name in names for word in (layout.state(name), "v" * 33)), within=WITHIN)
+    listed: list[str] = []
+    async for name in store.customer_ids(WITHIN):
+        listed.append(name)
+        if len(listed) == 990:  # of the first page's thousand
+            stay = set(listed[-5:])
+            await ask("DEL", *(layout.state(name) for name in names if name not in stay), within=WITHIN)
+            while b"table size: 8\n" not in await ask("DEBUG", "HTSTATS", 0, within=WITHIN):
+                pass
+    assert len(listed) >= 990
+    assert len(set(listed)) == len(listed)
 
 
 async def test_a_state_that_can_not_be_read_is_told_and_left_alone(store: CustomerStore) -> None:
@@ -146,17 +180,43 @@ async def test_a_customer_from_the_future_is_not_decided_for(store: CustomerStor
         store.now_for(await store.snapshot("c", patient()))
 
 
-async def test_a_commit_whose_reply_is_not_awaited_is_forgotten(store: CustomerStore) -> None:
+async def test_a_commit_whose_reply_does_not_come_is_forgotten(store: CustomerStore, other: CustomerStore) -> None:
     snapshot = await store.update("c", one_more, patient())
     changed = Customer({"n": 2})
     commit = Commit("c", snapshot.version, store.now_for(snapshot), encode(changed))
-    with pytest.raises(StoreTimeout):
-        await store.commit(commit, changed, Deadline(0.0, lambda: 0.0))
+    await other.ledger.link.ask("CLIENT", "PAUSE", 600_000, "WRITE", within=WITHIN)
+    try:
+        with pytest.raises(StoreTimeout):
+            await store.commit(commit, changed, Deadline(0.001, lambda: 0.0))
+    finally:
+        await other.ledger.link.ask("CLIENT", "UNPAUSE", within=WITHIN)
     assert store.cache.get("c") is None
-    assert (await store.update("c", lambda customer, now: customer, patient())).customer in (
-        Customer({"n": 1}),
-        changed,
-    )
+    assert (await latest(store)).attributes["n"] in (1, 2)
+
+
+async def test_a_commit_for_which_no_time_is_left_is_not_sent(store: CustomerStore) -> None:
+    snapshot = await store.update("c", one_more, patient())
+    for change in (encode(Customer({"n": 2})), None):
+        commit = Commit("c", snapshot.version, store.now_for(snapshot), change)
+        with pytest.raises(OutOfTime):
+            await store.commit(commit, Customer({"n": 2}), Deadline(0.0, lambda: 0.0))
+    assert store.cache.get("c") is snapshot
+    with pytest.raises(OutOfTime):
+        await store.update("c", one_more, Deadline(0.0, lambda: 0.0))
+    assert await latest(store) == Customer({"n": 1})
+
+
+async def test_who_waits_for_anothers_ticket_keeps_the_snapshot(store: CustomerStore) -> None:
+    snapshot = await store.update("c", one_more, patient())
+    ticket = store.ledger.layout.commit_keys("c", b"").ticket
+    await store.ledger.link.ask("SET", ticket, "theirs", "PX", 600_000, within=WITHIN)
+    commit = Commit("c", snapshot.version, store.now_for(snapshot), encode(Customer({"n": 2})))
+    outcome, known = await store.commit(commit, Customer({"n": 2}), patient())
+    assert isinstance(outcome, Moved)
+    assert (outcome.stored, known) == (None, None)
+    assert store.cache.get("c") is snapshot
+    await store.ledger.link.ask("DEL", ticket, within=WITHIN)
+    assert (await store.update("c", one_more, patient())).customer == Customer({"n": 2})
 
 
 async def test_a_commit_that_writes_nothing_leaves_the_snapshot_as_it_is(store: CustomerStore) -> None:

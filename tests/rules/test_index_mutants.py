@@ -58,7 +58,9 @@ MUTANTS = {
 
 
 def disagreements(rules: Path) -> int:
-    """How often the rules package in the folder `rules` disagrees with the official evaluator."""
+    """How often the rules package in the folder `rules` disagrees with the official evaluator in the first catalog
+    in which it does.
+    """
     ran = subprocess.run(
         [sys.executable, "-m", "tests.rules.property", SEED, CATALOGS],
         cwd=rules,
@@ -70,8 +72,9 @@ def disagreements(rules: Path) -> int:
     found = re.match(r"(\d+) disagreements in (\d+) cases, rules from (.+)\n", ran.stdout)
     assert found, ran.stdout + ran.stderr
     assert Path(found[3]).parent == rules, "the copy was not the one imported"
-    assert int(found[2]) >= 2000
-    return int(found[1])
+    disagreeing = int(found[1])
+    assert disagreeing or int(found[2]) >= 2000
+    return disagreeing
 
 
 @pytest.fixture
