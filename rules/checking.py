@@ -1,37 +1,22 @@
-"""Checking: an expression's text against the declared types, by the official CEL parser and checker.
-
-Checked in an environment where `customer` and `context` are messages, so that a misspelt attribute is an error. (They
-are evaluated as maps: in a message a missing field would read as its type's zero.)
+"""Checking: an expression's text against the declared types, by the official CEL parser and checker, and against what
+rules support; the result is a tree with its constants folded and derived attributes in place.
 """
 
 import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any
 
-from cel_expr_python import cel
-from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, duration_pb2, timestamp_pb2, wrappers_pb2
-
-from rules.errors import EvaluationError, RuleError
-from rules.programs import DEFINED, Frame, compile_program
+from rules.declarations import DERIVABLE, official_checker
+from rules.errors import RuleError
+from rules.folding import ConstantError, fold_constants, rebuilt
+from rules.programs import DEFINED
 from rules.protobuf import read_tree
-from rules.syntax import Call, Const, Fold, Ident, ListOf, Node, Select, attribute_of, children
+from rules.syntax import Call, Const, Fold, Ident, Node, Select, attribute_of, children
 from rules.types import AttributeType
 from rules.widening import before_insertions, insert, literals_to_widen, offset_of
 
-_FIELD = descriptor_pb2.FieldDescriptorProto
-_SCALARS = {
-    "string": _FIELD.TYPE_STRING,
-    "int": _FIELD.TYPE_INT64,
-    "double": _FIELD.TYPE_DOUBLE,
-    "bool": _FIELD.TYPE_BOOL,
-}
-_MESSAGES = {"timestamp": ".google.protobuf.Timestamp", "duration": ".google.protobuf.Duration"}
-DERIVABLE = {*_SCALARS, *_MESSAGES, "list<string>"}
 _UNSUPPORTED = {"uint": "unsigned numbers", "bytes": "bytes", "map": "maps", "null": "null (test with has())"}
-_NOT_FOLDED = {"days_until", DEFINED, "@not_strictly_false"}
 _ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*?)(?:\n \||$)", re.DOTALL)
 _LARGEST_EXACT = 2**53
 _OWNERS = {"customer", "context"}
@@ -65,7 +50,7 @@ class Environment:
             "context": {name: str(kind) for name, kind in context.items()},
         }
         self._derived: dict[str, Node] = {}
-        self._checker = _checker(self._fields)
+        self._checker = official_checker(self._fields)
 
     def derive(self, name: str, source: str) -> CheckedRule:
         """Adds `customer.<name>`, computed by `source` at decision time; later expressions may use it."""
@@ -74,7 +59,7 @@ class Environment:
             raise RuleError(f"a derived attribute can't be a {rule.kind}")
         self._derived[name] = rule.tree
         self._fields["customer"][name] = rule.kind
-        self._checker = _checker(self._fields)
+        self._checker = official_checker(self._fields)
         return rule
 
     def check(self, source: str, want: str = "bool") -> CheckedRule:
@@ -83,8 +68,8 @@ class Environment:
         self._refuse_unsupported(tree, source)
         self._refuse_inexact(tree, source)
         try:
-            tree = _fold_constants(_measured(self._inline(tree)))
-        except _ConstantError as error:
+            tree = fold_constants(_measured(self._inline(tree)))
+        except ConstantError as error:
             raise RuleError(error.message, *_position(source, error.offset)) from None
         if want not in ("any", tree.kind):
             raise RuleError(f"this is a {tree.kind}, but a {want} is needed here", *_position(source, tree.offset))
@@ -159,12 +144,6 @@ class Environment:
         return rebuilt(node, self._inline)
 
 
-class _ConstantError(Exception):
-    def __init__(self, message: str, offset: int) -> None:
-        self.message = message
-        self.offset = offset
-
-
 def _unsupported(node: Node, bound: frozenset[str]) -> str | None:
     """What in `node` itself rules do not support, where `bound` are the names of plain values."""
     match node:
@@ -192,7 +171,7 @@ def _measured(tree: Node) -> Node:
     while level:
         depth, nodes = depth + 1, nodes + len(level)
         if depth > _DEEPEST or nodes > _LARGEST:
-            raise _ConstantError("too large once the derived attributes it uses are written out", tree.offset)
+            raise ConstantError("too large once the derived attributes it uses are written out", tree.offset)
         level = [child for node in level for child in children(node)]
     return tree
 
@@ -202,87 +181,6 @@ def _moved_back(node: Node, inserted: list[int]) -> Node:
     return replace(moved, offset=before_insertions(node.offset, inserted))
 
 
-def rebuilt(node: Node, change: Any) -> Node:
-    """`node` with `change` applied to each child."""
-    match node:
-        case Call(args=args):
-            return replace(node, args=tuple(map(change, args)))
-        case ListOf(items=items):
-            return replace(node, items=tuple(map(change, items)))
-        case Fold():
-            parts = {name: change(getattr(node, name)) for name in ("items", "initial", "condition", "step", "result")}
-            return replace(node, **parts)
-    return node
-
-
-def _fold_constants(node: Node) -> Node:
-    node = rebuilt(node, _fold_constants)
-    if not isinstance(node, Call) or node.function in _NOT_FOLDED:
-        return node
-    if not all(_is_constant(arg) for arg in node.args):
-        return node
-    empty = Frame({}, {}, datetime(1970, 1, 1, tzinfo=UTC))
-    try:
-        value = compile_program(node)(empty)
-    except EvaluationError as error:
-        raise _ConstantError(f"{node.function.strip('_@')}: {error}", node.offset) from None
-    return node if isinstance(value, list) else Const(node.kind, node.offset, value)
-
-
-def _is_constant(node: Node) -> bool:
-    return isinstance(node, Const) or (isinstance(node, ListOf) and all(map(_is_constant, node.items)))
-
-
 def _position(source: str, offset: int) -> tuple[int, int]:
     before = source[: max(0, offset)]
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
-
-
-def _checker(fields: Mapping[str, Mapping[str, str]]) -> Any:
-    file = descriptor_pb2.FileDescriptorProto(name="tino/rules.proto", package="tino", syntax="proto3")
-    file.dependency.extend(["google/protobuf/timestamp.proto", "google/protobuf/duration.proto"])
-    for owner, declared in fields.items():
-        message = file.message_type.add(name=owner.capitalize())
-        message.options.deprecated_legacy_json_field_conflicts = True  # `a_b` and `aB` are two attributes
-        for number, (name, kind) in enumerate(declared.items(), start=1):
-            _add_field(message, name, number + 999 * (number >= 19000), kind)
-    pool = descriptor_pool.DescriptorPool()
-    for known in (timestamp_pb2, duration_pb2, any_pb2, wrappers_pb2):
-        pool.AddSerializedFile(known.DESCRIPTOR.serialized_pb)
-    pool.Add(file)
-    return cel.NewEnv(
-        pool,
-        variables={
-            "customer": cel.Type("tino.Customer"),
-            "context": cel.Type("tino.Context"),
-            "now": cel.Type.TIMESTAMP,
-        },
-        functions=tino_functions(),
-    )
-
-
-def _add_field(message: Any, name: str, number: int, kind: str) -> None:
-    # 19000 to 19999 are protobuf's own field numbers: the caller skips them.
-    label = _FIELD.LABEL_REPEATED if kind == "list<string>" else _FIELD.LABEL_OPTIONAL
-    field = message.field.add(name=name, number=number, label=label)
-    if kind in _MESSAGES:
-        field.type, field.type_name = _FIELD.TYPE_MESSAGE, _MESSAGES[kind]
-    else:
-        field.type = _SCALARS["string" if kind == "list<string>" else kind]
-
-
-def tino_functions(days_until: Any = None, in_band: Any = None) -> list[Any]:
-    """The declarations of Tino's functions; the arguments give them bodies for the official evaluator."""
-    kinds = cel.Type
-    return [
-        cel.FunctionDecl(
-            "days_until", [cel.Overload("days_until_timestamp", kinds.INT, [kinds.TIMESTAMP], impl=days_until)]
-        ),
-        cel.FunctionDecl(
-            "in_band",
-            [
-                cel.Overload(f"in_band_{kind.name()}", kinds.BOOL, [kind] * 3, impl=in_band)
-                for kind in (kinds.INT, kinds.DOUBLE)
-            ],
-        ),
-    ]

@@ -6,7 +6,7 @@ from typing import Any
 
 from cel_expr_python import cel
 
-from rules.checking import tino_functions
+from rules.declarations import tino_functions
 from rules.programs import to_official
 from tests.rules.declared import Case
 
