@@ -114,7 +114,7 @@ class ExpressProtocol(HttpToolsProtocol):
         status, headers, body = await handler.respond(scope, express.body)
         if self.flow.write_paused and not express.disconnected:
             await self.flow.drain()
-        if express.disconnected:
+        if express.disconnected or self.transport.is_closing():
             return
         express.response_complete = True
         self.transport.write(self._head(status, headers, express) + body)

@@ -41,7 +41,13 @@ def serving(chosen: Settings, http: str = "httptools") -> Iterator[Server]:
     """`http` is the protocol that uvicorn speaks: its own, or the one `tino serve` gives it."""
     service = create_app(chosen)
     config = uvicorn.Config(
-        service, lifespan="on", log_level="warning", access_log=False, timeout_keep_alive=60, http=http
+        service,
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=60,
+        http=http,
+        proxy_headers=False,
     )
     server = uvicorn.Server(config)
     with listening() as sock:

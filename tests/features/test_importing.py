@@ -133,7 +133,7 @@ def test_parquet_timestamps_finer_than_a_microsecond_are_cut(tmp_path: Path) -> 
     nanoseconds = int(JOINED.timestamp()) * 10**9 + 250_000_999
     for zone in (None, "UTC", "Asia/Tokyo"):
         kind = pa.timestamp("ns", tz=zone)
-        rows = [{"customer_id": "a", "joined": nanoseconds}, {"customer_id": "b"}]
+        rows: list[dict[str, Any]] = [{"customer_id": "a", "joined": nanoseconds}, {"customer_id": "b"}]
         assert read(wrote_parquet(tmp_path, rows, joined=kind)) == [
             (1, ImportRow("a", {"joined": JOINED}, {})),
             (2, ImportRow("b", {}, {})),
@@ -145,7 +145,11 @@ def test_parquet_timestamps_finer_than_a_microsecond_are_cut(tmp_path: Path) -> 
 def test_a_parquet_timestamp_out_of_range_is_a_bad_row(
     tmp_path: Path, unit: str, beyond: int, zone: str | None
 ) -> None:
-    rows = [{"customer_id": "a", "joined": 0}, {"customer_id": "b", "joined": beyond}, {"customer_id": "c"}]
+    rows: list[dict[str, Any]] = [
+        {"customer_id": "a", "joined": 0},
+        {"customer_id": "b", "joined": beyond},
+        {"customer_id": "c"},
+    ]
     file = wrote_parquet(tmp_path, rows * 2, joined=pa.timestamp(unit, tz=zone))
     (line, reason), (second, _) = bad(file)
     assert (line, second) == (2, 5)
