@@ -36,7 +36,7 @@ serve: $(DATA)/imported
 	$(BIN)/tino serve --catalog examples/grocery --data $(DATA) --now $(NOW) --port $(PORT) --workers $(WORKERS)
 
 test: .venv/dev.done .venv/grocery.done check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --cov --cov-report=term
 
 check: .venv/dev.done
 	$(BIN)/ruff format --check .
