@@ -27,10 +27,12 @@ from catalog.loading import LoadedCatalog, check_catalog, load_catalog
 from decision.batch import Summary, decide_all
 from decision.engine import Engine
 from decision.request import NextActionRequest, RequestError, resolve
+from features.columns import BadRow, Columns, ImportFileError
 from features.errors import StoreError
-from features.importing import BadRow, Columns, ImportFileError, count_rows, import_customers, read_rows
+from features.importing import import_customers
 from features.opening import open_store
 from features.redis_server import EmbeddedRedis
+from features.rows import count_rows, read_rows
 from features.store import CustomerStore
 from settings import SettingsError, load_settings
 
@@ -100,12 +102,13 @@ def import_customers_command(
     now: NowOption = None,
 ) -> None:
     """Import customers: good rows are stored, bad ones reported with line and reason."""
-    spec = _load(catalog, now).spec
-    columns = Columns(spec.customer, spec.purposes, dict(_pair(pair) for pair in mapping or ()))
+    plan = build_plan(_load(catalog, now))
+    columns = Columns(plan.customer_types, plan.purposes, dict(_pair(pair) for pair in mapping or ()))
     bad: list[BadRow] = []
 
     async def run(url: str) -> int:
         async with _store(url, now) as store:
+            store.lives_ms(plan.lifetime_ms)
             with _progress() as progress:
                 task = progress.add_task(f"importing {file.name}", total=count_rows(file))
                 rows = read_rows(file, columns)

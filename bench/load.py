@@ -150,7 +150,7 @@ def _request(load: Load, body: str) -> bytes:
 
 
 def main() -> None:
-    """Reads a Load as JSON from standard input, prints what was measured as JSON; the argument names cores to run on."""
+    """Reads a Load as JSON from standard input, prints what was measured; the argument names cores to run on."""
     if len(sys.argv) > 1:
         os.sched_setaffinity(0, set(map(int, sys.argv[1].split(","))))
     load = Load(**json.load(sys.stdin))

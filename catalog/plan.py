@@ -157,6 +157,11 @@ class Plan:
     fallback: Mapping[str, Treatment]
     counting: dict[tuple[str, ...], tuple[int, ...]] = field(default_factory=dict)  # memory of decision.policy
 
+    @property
+    def lifetime_ms(self) -> int:
+        """How long a customer's last contact may count, with a day to spare, in milliseconds."""
+        return self.history // 1000 + 24 * 3600 * 1000
+
     def treatment(self, bit: int) -> Treatment:
         found = self.treatments[bit]
         if found is None:

@@ -27,8 +27,6 @@ from features.errors import OutOfMemory, OutOfTime, StoreError, StoreTimeout
 from features.keys import new_decision_id
 from features.store import TRIES_BEFORE_TICKET, ClockError, CustomerStore
 
-_DAY_MS = 24 * 3600 * 1000
-
 
 @dataclass(slots=True)
 class Answer:
@@ -49,8 +47,16 @@ class Engine:
         self.store = store
         self.plan = plan
         self._random = random
-        store.lives_ms(plan.history // 1000 + _DAY_MS)
         self._turns = Turns()
+
+    @property
+    def plan(self) -> Plan:
+        return self._plan
+
+    @plan.setter
+    def plan(self, plan: Plan) -> None:
+        self._plan = plan
+        self.store.lives_ms(plan.lifetime_ms)
 
     async def next_action(self, request: NextActionRequest, caller: str, seconds: float) -> Answer:
         """Answers within about `seconds`. `caller` tells the request ids of one API key from another's.

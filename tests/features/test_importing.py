@@ -12,18 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.columns import BadRow, Columns, ImportFileError, ImportRow
 from features.customer import EMPTY, Consent, Contact, Customer, with_consent
 from features.deadline import Deadline
-from features.importing import (
-    BadRow,
-    Columns,
-    ImportFileError,
-    ImportRow,
-    count_rows,
-    import_customers,
-    read_rows,
-)
+from features.importing import import_customers
 from features.opening import open_store
+from features.rows import count_rows, read_rows
 from features.store import CustomerStore
 from rules.types import AttributeType
 

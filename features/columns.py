@@ -1,0 +1,155 @@
+"""Columns: what the cells of an imported row mean, and what is wrong with them."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from features.customer import Consent, Customer, with_attributes, with_consent
+from features.store import Change
+from rules.types import AttributeType, coerce, shown, valid_zone
+
+ID_COLUMN = "customer_id"
+TEST_COLUMN = "test"
+CONSENT_PREFIX = "consent:"
+LONGEST_ID = 256
+_UNDECODED = re.compile("[\udc80-\udcff]")  # what bytes that are no UTF-8 become
+_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+class ImportFileError(ValueError):
+    """The file as a whole can't be imported; nothing was."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that was left out. `line` counts from 1, in a CSV from its header, in Parquet over all rows."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRow:
+    customer_id: str
+    attributes: dict[str, Any]
+    consents: dict[str, bool]
+    test: bool | None = None
+
+    def change(self, source: str) -> Change:
+        """The change this row makes to a customer."""
+
+        def apply(customer: Customer, now: int) -> Customer:
+            changed = with_attributes(customer, self.attributes)
+            for purpose, granted in self.consents.items():
+                known = changed.consents.get(purpose)
+                # A file doesn't say when its consents were given: a refusal on record is not overruled by it.
+                if known is None or (known.granted and not granted):
+                    changed = with_consent(changed, purpose, Consent(granted, now, source))
+            if self.test is not None and self.test is not changed.test:
+                changed = Customer(changed.attributes, changed.consents, changed.contacts, self.test)
+            return changed
+
+        return apply
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the columns of a file mean, against the declared attributes. `mapping` is from column to attribute."""
+
+    types: Mapping[str, AttributeType]
+    purposes: Sequence[str]
+    mapping: Mapping[str, str] = field(default_factory=dict)
+
+    def name(self, column: str) -> str:
+        return self.mapping.get(column, column)
+
+    def check(self, columns: Iterable[str]) -> None:
+        """Raises ImportFileError for a column that means nothing, or none that identifies the customer."""
+        names = [self.name(column) for column in columns]
+        missing = [column for column in self.mapping if column not in set(columns)]
+        if missing:
+            raise ImportFileError(f"mapped column {missing[0]!r} is not in the file, which has {', '.join(columns)}")
+        if ID_COLUMN not in names:
+            raise ImportFileError(f"no column {ID_COLUMN}: map one to it, as in --map id={ID_COLUMN}")
+        for name in names:
+            purpose = name.removeprefix(CONSENT_PREFIX) if name.startswith(CONSENT_PREFIX) else None
+            if purpose is not None and purpose not in self.purposes:
+                raise ImportFileError(f"column {name!r}: {purpose!r} is not a declared purpose")
+            if purpose is None and name not in self.types and name not in (ID_COLUMN, TEST_COLUMN):
+                raise ImportFileError(f"column {name!r} is not a declared attribute of the customer")
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise ImportFileError(f"two columns mean {repeated!r}")
+
+    def row(self, cells: Mapping[str, Any], *, text: bool) -> ImportRow:
+        """`cells` of one row; `text` says that values are text to be parsed, as in CSV. Raises ValueError."""
+        attributes: dict[str, Any] = {}
+        consents: dict[str, bool] = {}
+        test: bool | None = None
+        customer_id = None
+        for column, raw in cells.items():
+            name = self.name(column)
+            if raw is None or (text and raw == ""):
+                continue
+            if name == ID_COLUMN:
+                customer_id = _customer_id(raw)
+            elif name == TEST_COLUMN:
+                test = _boolean(raw, name)
+            elif name.startswith(CONSENT_PREFIX):
+                consents[name.removeprefix(CONSENT_PREFIX)] = _boolean(raw, name)
+            else:
+                attributes[name] = self._attribute(name, raw, text)
+        if customer_id is None:
+            raise ValueError(f"{ID_COLUMN} is empty")
+        return ImportRow(customer_id, attributes, consents, test)
+
+    def _attribute(self, name: str, raw: Any, text: bool) -> Any:
+        try:
+            value = coerce(self.types[name], _parsed(self.types[name], raw) if text else _plain(raw))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+        if name == "timezone" and not valid_zone(str(value)):
+            raise ValueError(f"timezone: {shown(value)} is not an IANA time zone")
+        return value
+
+
+def _customer_id(raw: Any) -> str:
+    text = str(raw) if type(raw) in (str, int) else ""
+    if not text or len(text) > LONGEST_ID or not text.isprintable():
+        raise ValueError(f"{ID_COLUMN}: expected up to {LONGEST_ID} printable characters, got {shown(raw)}")
+    return text
+
+
+def _boolean(raw: Any, name: str) -> bool:
+    value = raw if type(raw) is bool else _BOOLEANS.get(str(raw).strip().lower())
+    if value is None:
+        raise ValueError(f"{name}: expected true or false, got {shown(raw)}")
+    return bool(value)
+
+
+def _parsed(kind: AttributeType, text: str) -> Any:
+    """A CSV cell as the JSON value it stands for; lists are separated by semicolons or written as JSON."""
+    if not text.isprintable() and _UNDECODED.search(text):
+        raise ValueError("is not UTF-8")
+    match kind:
+        case AttributeType.INT | AttributeType.DOUBLE:
+            number = int if kind is AttributeType.INT else float
+            try:
+                return text if "_" in text else number(text)
+            except ValueError:
+                return text
+        case AttributeType.BOOL:
+            return _BOOLEANS.get(text.strip().lower(), text)
+        case AttributeType.STRING_LIST:
+            if text.startswith("["):
+                return json.loads(text)
+            return [part.strip() for part in text.split(";") if part.strip()]
+    return text
+
+
+def _plain(raw: Any) -> Any:
+    """Parquet's naive timestamps are in UTC, as its specification has them."""
+    return raw.replace(tzinfo=UTC) if isinstance(raw, datetime) and raw.tzinfo is None else raw

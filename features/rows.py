@@ -1,0 +1,131 @@
+"""Rows: reading CSV, JSON Lines and Parquet into rows with their line numbers, good ones and bad ones."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.columns import CONSENT_PREFIX, ID_COLUMN, TEST_COLUMN, BadRow, Columns, ImportFileError, ImportRow
+from rules.types import shown
+
+FORMATS = (".csv", ".jsonl", ".ndjson", ".parquet")
+
+
+def read_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | BadRow]]:
+    """The rows of the file with their line numbers. Raises ImportFileError before the first if it can't be read."""
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ImportFileError(f"{path.name}: can read {', '.join(FORMATS)}")
+    if not path.is_file():
+        raise ImportFileError(f"no such file: {path}")
+    if suffix == ".csv":
+        return _csv_rows(path, columns)
+    return _parquet_rows(path, columns) if suffix == ".parquet" else _json_rows(path, columns)
+
+
+def count_rows(path: Path) -> int:
+    """How many rows there are to come, for a progress bar; lines for text files."""
+    if path.suffix.lower() == ".parquet":
+        return int(pq.ParquetFile(path).metadata.num_rows)
+    with path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+
+
+def _csv_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | BadRow]]:
+    with path.open(encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
+        reader = csv.reader(file, strict=True)
+        try:
+            names = next(reader, [])
+        except csv.Error as error:
+            raise ImportFileError(f"{path.name}: the header is not CSV: {error}") from None
+        columns.check(names)
+        while True:
+            line = reader.line_num + 1
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                yield line, BadRow(line, f"not CSV: {error}")
+                continue
+            if cells is None:
+                return
+            if len(cells) == len(names):
+                yield line, _row(columns, dict(zip(names, cells, strict=True)), line, text=True)
+            elif cells:  # an empty line is no row
+                yield line, BadRow(line, f"expected {len(names)} cells, got {len(cells)}")
+
+
+def _json_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | BadRow]]:
+    known = {ID_COLUMN, TEST_COLUMN, *columns.types, *(CONSENT_PREFIX + purpose for purpose in columns.purposes)}
+    with path.open("rb") as file:
+        for line, text in enumerate(file, start=1):
+            if not text.strip():
+                continue
+            try:
+                cells = json.loads(text, object_pairs_hook=_unrepeated)
+            except (ValueError, RecursionError) as error:
+                yield line, BadRow(line, f"not JSON: {error}")
+                continue
+            if not isinstance(cells, dict):
+                yield line, BadRow(line, f"expected an object, got {shown(cells)}")
+                continue
+            unknown = next((name for name in cells if columns.name(name) not in known), None)
+            if len({columns.name(name) for name in cells}) < len(cells):
+                yield line, BadRow(line, "two keys mean the same")
+            elif unknown is not None:
+                yield line, BadRow(line, f"{unknown!r} is not a declared attribute of the customer")
+            else:
+                yield line, _row(columns, cells, line, text=False)
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    cells = dict(pairs)
+    if len(cells) < len(pairs):
+        raise ValueError("a key is given twice")
+    return cells
+
+
+def _parquet_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | BadRow]]:
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ImportFileError(f"{path.name} is not Parquet: {error}") from None
+    columns.check(file.schema_arrow.names)
+    line = 0
+    for batch in file.iter_batches(batch_size=4096):
+        for cells in _cells(batch):
+            line += 1
+            if isinstance(cells, BadRow):
+                yield line, BadRow(line, cells.reason)
+            else:
+                yield line, _row(columns, cells, line, text=False)
+
+
+def _cells(batch: Any) -> Iterator[dict[str, Any] | BadRow]:
+    """The rows of a batch; a timestamp finer than a microsecond is cut, one that no calendar holds is a bad row."""
+    for place, kind in enumerate(batch.schema):
+        if pa.types.is_timestamp(kind.type) and kind.type.unit == "ns":
+            coarser = batch.column(place).cast(pa.timestamp("us", kind.type.tz), safe=False)
+            batch = batch.set_column(place, kind.name, coarser)
+    try:
+        yield from batch.to_pylist()
+    except (OverflowError, ValueError):
+        for place in range(batch.num_rows):
+            yield _cells_of_one(batch.slice(place, 1))
+
+
+def _cells_of_one(row: Any) -> dict[str, Any] | BadRow:
+    try:
+        return dict(row.to_pylist()[0])
+    except (OverflowError, ValueError) as error:
+        return BadRow(0, f"a value is out of range: {error}")
+
+
+def _row(columns: Columns, cells: Mapping[str, Any], line: int, *, text: bool) -> ImportRow | BadRow:
+    try:
+        return columns.row(cells, text=text)
+    except (ValueError, RecursionError) as error:
+        return BadRow(line, str(error))
