@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -83,6 +84,7 @@ def serve(
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
         # Workers are processes of their own: what they need to know travels in the environment.
         os.environ |= {"REDIS_URL": url, "TINO_CATALOG": str(catalog)}
+        _require_free(host, port)
         say.print(f"Tino serves {loaded.spec.name} on http://{host}:{port}  (docs: http://{host}:{port}/docs)")
         # uvicorn raises the signal that stopped it again when it is done: the redis-server is still to be stopped then.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -103,15 +105,15 @@ def import_customers_command(
 ) -> None:
     """Import customers: good rows are stored, bad ones reported with line and reason."""
     plan = build_plan(_load(catalog, now))
-    columns = Columns(plan.customer_types, plan.purposes, dict(_pair(pair) for pair in mapping or ()))
+    columns = Columns(plan.customer_types, plan.purposes, dict(_pair(pair) for pair in mapping or ()), plan.zone)
     bad: list[BadRow] = []
 
     async def run(url: str) -> int:
         async with _store(url, now) as store:
             store.lives_ms(plan.lifetime_ms)
             with _progress() as progress:
-                task = progress.add_task(f"importing {file.name}", total=count_rows(file))
                 rows = read_rows(file, columns)
+                task = progress.add_task(f"importing {file.name}", total=count_rows(file))
                 return await import_customers(
                     store, rows, f"import {file.name}", bad.append, lambda count: progress.advance(task, count)
                 )
@@ -168,17 +170,20 @@ def decide(
 @app.command("key")
 def make_key(
     scope: Annotated[list[str], typer.Option(help="decide, ingest or admin; may be repeated.")],
-    name: Annotated[str, typer.Option(help="What the key is called in logs.")] = "key",
+    name: Annotated[
+        str | None, typer.Option(help="The caller's name, which keeps its request ids apart; default: from the key.")
+    ] = None,
 ) -> None:
     """Make an API key: prints it once, and the line that TINO_API_KEYS takes, which holds only its hash."""
     unknown = next((given for given in scope if given not in ("decide", "ingest", "admin")), None)
     if unknown is not None:
         raise typer.BadParameter(f"{unknown!r} is no scope: decide, ingest or admin")
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
         raise typer.BadParameter(f"{name!r}: a name is up to 64 of A-Z, a-z, 0-9, dot, dash and underscore")
     key = f"tino_{secrets.token_urlsafe(32)}"
     out.print(f"key    {key}")
-    out.print(f"entry  {hashlib.sha256(key.encode()).hexdigest()}:{'+'.join(scope)}:{name}")
+    named = "" if name is None else f":{name}"
+    out.print(f"entry  {hashlib.sha256(key.encode()).hexdigest()}:{'+'.join(scope)}{named}")
 
 
 def _load(path: Path, now: str | None) -> LoadedCatalog:
@@ -211,6 +216,17 @@ def _pair(text: str) -> tuple[str, str]:
     return column, attribute
 
 
+def _require_free(host: str, port: int) -> None:
+    """Says at once that a port is taken, before anything looks as if it were served."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with _failing_plainly(), socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise OSError(f"can't listen on {host}:{port}: {error.strerror or error}") from None
+
+
 @contextmanager
 def _redis(data: Path) -> Iterator[str]:
     """The Redis to use: REDIS_URL, else a private one under `data`."""
@@ -219,7 +235,9 @@ def _redis(data: Path) -> Iterator[str]:
         yield given
         return
     with _failing_plainly():
-        server = EmbeddedRedis.start(data, appendfsync=load_settings().appendfsync)
+        appendfsync = load_settings().appendfsync
+        server = EmbeddedRedis.start(data, appendfsync=appendfsync)
+        server.guard(data, say.print, appendfsync=appendfsync)
     try:
         yield server.url
     finally:
@@ -265,7 +283,8 @@ def _progress() -> Progress:
 def _print_diagnostics(found: Sequence[Diagnostic]) -> None:
     for diagnostic in found:
         place = f"{diagnostic.file}:{diagnostic.line}:{diagnostic.column}"
-        say.print(f"{place}: {diagnostic.severity}: {diagnostic.path}: {diagnostic.message}")
+        path = f"{diagnostic.path}: " if diagnostic.path else ""
+        say.print(f"{place}: {diagnostic.severity}: {path}{diagnostic.message}")
 
 
 def _print_summary(summary: Summary, *, dry: bool) -> None:

@@ -113,6 +113,7 @@ class Service:
 
     async def _start_redis(self, settings: Settings) -> str:
         self._redis = await asyncio.to_thread(EmbeddedRedis.start, settings.data, appendfsync=settings.appendfsync)
+        self._redis.guard(settings.data, _log.error, appendfsync=settings.appendfsync)
         return self._redis.url
 
     async def _open(self, worker: Worker, settings: Settings, plan: Plan, url: str) -> None:

@@ -16,10 +16,12 @@ from api.headers import RequestHeaders, refuse_repeats, request_id_for, visible
 from api.problems import Headers, Problem, internal
 from api.worker import Worker
 from decision.engine import Answer
+from decision.reasons import Degradation
 from decision.request import NextActionRequest, RequestError
 
 PATH = "/next-action"
 LONGEST_KEY = 256
+SECONDS_BETWEEN_WARNINGS = 10.0
 
 _JSON = (b"content-type", b"application/json")
 _decoder = msgspec.json.Decoder(NextActionRequest)
@@ -31,6 +33,7 @@ class NextAction:
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
+        self._warned: dict[Degradation, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -61,8 +64,16 @@ class NextAction:
         finally:
             metrics.in_flight -= 1
         metrics.answered(answer, request.dry_run, perf_counter() - started)
+        if answer.degraded:
+            self._warn(answer.degraded[0], started)
         body = answer.body
         return 200, [_JSON, NO_STORE, (b"request-id", request_id), (b"content-length", b"%d" % len(body))], body
+
+    def _warn(self, why: Degradation, now: float) -> None:
+        """Says in the log that answers are degraded, at most every ten seconds a kind; metrics have the count."""
+        if now - self._warned.get(why, -SECONDS_BETWEEN_WARNINGS) >= SECONDS_BETWEEN_WARNINGS:
+            self._warned[why] = now
+            _log.warning("answers are degraded", kind=why.value)
 
     def _refusal(self, problem: Problem, request_id: bytes) -> tuple[int, Headers, bytes]:
         self.worker.metrics.refused(problem.code)

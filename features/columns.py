@@ -1,10 +1,11 @@
 """Columns: what the cells of an imported row mean, and what is wrong with them."""
 
+import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from features.customer import Consent, Customer, with_attributes, with_consent
@@ -57,11 +58,15 @@ class ImportRow:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the columns of a file mean, against the declared attributes. `mapping` is from column to attribute."""
+    """What the columns of a file mean, against the declared attributes. `mapping` is from column to attribute.
+
+    `zone` is that of times in text that name none.
+    """
 
     types: Mapping[str, AttributeType]
     purposes: Sequence[str]
     mapping: Mapping[str, str] = field(default_factory=dict)
+    zone: tzinfo = UTC
 
     def name(self, column: str) -> str:
         return self.mapping.get(column, column)
@@ -73,16 +78,23 @@ class Columns:
         if missing:
             raise ImportFileError(f"mapped column {missing[0]!r} is not in the file, which has {', '.join(columns)}")
         if ID_COLUMN not in names:
-            raise ImportFileError(f"no column {ID_COLUMN}: map one to it, as in --map id={ID_COLUMN}")
+            separated = len(names) == 1 and ";" in names[0]
+            hint = "columns are separated by commas, not semicolons" if separated else f"map one: --map id={ID_COLUMN}"
+            raise ImportFileError(f"no column {ID_COLUMN}: {hint}")
         for name in names:
             purpose = name.removeprefix(CONSENT_PREFIX) if name.startswith(CONSENT_PREFIX) else None
             if purpose is not None and purpose not in self.purposes:
                 raise ImportFileError(f"column {name!r}: {purpose!r} is not a declared purpose")
             if purpose is None and name not in self.types and name not in (ID_COLUMN, TEST_COLUMN):
-                raise ImportFileError(f"column {name!r} is not a declared attribute of the customer")
+                raise ImportFileError(f"column {name!r} is not a declared attribute of the customer{self._hint(name)}")
         repeated = next((name for name in names if names.count(name) > 1), None)
         if repeated is not None:
             raise ImportFileError(f"two columns mean {repeated!r}")
+
+    def _hint(self, name: str) -> str:
+        known = [*self.types, *(CONSENT_PREFIX + purpose for purpose in self.purposes), ID_COLUMN, TEST_COLUMN]
+        close = difflib.get_close_matches(name, known, 1)
+        return f"; did you mean {close[0]!r}?" if close else ""
 
     def row(self, cells: Mapping[str, Any], *, text: bool) -> ImportRow:
         """`cells` of one row; `text` says that values are text to be parsed, as in CSV. Raises ValueError."""
@@ -108,7 +120,7 @@ class Columns:
 
     def _attribute(self, name: str, raw: Any, text: bool) -> Any:
         try:
-            value = coerce(self.types[name], _parsed(self.types[name], raw) if text else _plain(raw))
+            value = coerce(self.types[name], _parsed(self.types[name], raw, self.zone) if text else _plain(raw))
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         if name == "timezone" and not valid_zone(str(value)):
@@ -130,8 +142,11 @@ def _boolean(raw: Any, name: str) -> bool:
     return bool(value)
 
 
-def _parsed(kind: AttributeType, text: str) -> Any:
-    """A CSV cell as the JSON value it stands for; lists are separated by semicolons or written as JSON."""
+def _parsed(kind: AttributeType, text: str, zone: tzinfo) -> Any:
+    """A CSV cell as the value it stands for; lists are separated by semicolons or written as JSON.
+
+    A date, or a time without a zone, is one in `zone`.
+    """
     if not text.isprintable() and _UNDECODED.search(text):
         raise ValueError("is not UTF-8")
     match kind:
@@ -147,6 +162,12 @@ def _parsed(kind: AttributeType, text: str) -> Any:
             if text.startswith("["):
                 return json.loads(text)
             return [part.strip() for part in text.split(";") if part.strip()]
+        case AttributeType.TIMESTAMP:
+            try:
+                moment = datetime.fromisoformat(text)
+            except ValueError:
+                return text
+            return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
     return text
 
 

@@ -8,7 +8,8 @@ socket's path may be no longer than about a hundred bytes. Two locks keep the da
     serving.lock    inherited by redis-server itself and so held until that process is gone, even if everybody who
                     knew about it was killed; a second server on the same append-only file would ruin it
 
-A server that outlived its starter is found by its socket and used again.
+A server that outlived its starter is found by its socket and used again. One that dies under its starter is started
+again (`guard`), on what its append-only file kept.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import hashlib
 import os
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -30,6 +32,7 @@ from features.redis_binary import find_binary, refuse_newer_data
 
 READY_WITHIN = 60.0
 STOP_WITHIN = 20.0
+RESTART_PAUSE = 1.0
 _LONGEST_SOCKET_PATH = 103  # macOS; Linux has four more
 _LOG_TAIL_LINES = 15
 
@@ -41,6 +44,8 @@ class EmbeddedRedis:
         self.socket_path = socket_path
         self.pid = pid
         self._process = process
+        self._stopping = threading.Event()
+        self._guardian: threading.Thread | None = None
 
     @classmethod
     def start(cls, data: Path, *, appendfsync: str = "everysec", maxmemory: int = 0) -> EmbeddedRedis:
@@ -72,10 +77,42 @@ class EmbeddedRedis:
     def owned(self) -> bool:
         return self._process is not None
 
+    def guard(self, data: Path, told: Callable[[str], None], *, appendfsync: str = "everysec") -> None:
+        """Start the server again whenever it ends by itself, if it is ours; `told` gets a sentence each time.
+
+        A second of rest between attempts, so that one that can't start doesn't keep a core busy.
+        """
+        if self._process is not None:
+            self._guardian = threading.Thread(
+                target=self._watch, args=(data.resolve() / "redis", told, appendfsync), daemon=True
+            )
+            self._guardian.start()
+
     def stop(self) -> None:
         """Stop the server if it is ours: it writes out what it acknowledged first. Harmless when repeated."""
+        self._stopping.set()
         if self._process is not None:
             _end(self._process)
+        if self._guardian is not None:
+            self._guardian.join()
+            if self._process is not None:
+                _end(self._process)  # should the guardian have been about to start another
+
+    def _watch(self, directory: Path, told: Callable[[str], None], appendfsync: str) -> None:
+        while self._process is not None:
+            status = self._process.wait()
+            if self._stopping.is_set():
+                return
+            told(f"redis-server ended with status {status} and is started again")
+            try:
+                with _locked(directory / "starting.lock"):
+                    self._process = _launch(directory, self.socket_path, appendfsync, 0)
+                self.pid = self._process.pid
+                _until_ready(self.socket_path, directory, self._process)
+            except RedisServerError as error:
+                told(str(error))
+            if self._stopping.wait(RESTART_PAUSE):
+                return
 
     def __enter__(self) -> EmbeddedRedis:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from features import redis_probe
+from features.errors import NotConnected
 from features.link import Link
 from features.redis_server import EmbeddedRedis, socket_for
 from tests.api.serving import Server, problem, serving, settings
@@ -23,8 +25,9 @@ def kill_redis(data: Path) -> None:
     watched = os.pidfd_open(pid)
     signal.pidfd_send_signal(watched, signal.SIGKILL)
     os.close(watched)
-    while redis_probe.answers(socket_for(data)):
-        pass
+    with contextlib.suppress(NotConnected):
+        while redis_probe.pid(socket_for(data)) == pid:
+            pass
 
 
 def until_ready(server: Server) -> None:
@@ -33,7 +36,8 @@ def until_ready(server: Server) -> None:
 
 
 def test_decisions_go_on_without_redis_and_writes_are_refused(tmp_path: Path) -> None:
-    with serving(settings(data=tmp_path, deadline_ms=300)) as server:
+    # Somebody else's Redis: one that the service started would be started again.
+    with EmbeddedRedis.start(tmp_path) as mine, serving(settings(redis_url=mine.url, deadline_ms=300)) as server:
         client = server.client
         assert client.put("/customers/ada", json={"consents": {"marketing": True}}).status_code == 200
         kill_redis(tmp_path)
@@ -62,6 +66,14 @@ def test_decisions_go_on_without_redis_and_writes_are_refused(tmp_path: Path) ->
             answer = server.ask(customer_id="ada", placements=["home-banner"])
             assert answer["degraded"] == []
             assert [action["action"] for action in answer["actions"]] == ["voucher"]
+
+
+def test_a_private_redis_that_is_killed_is_started_again(tmp_path: Path) -> None:
+    with serving(settings(data=tmp_path, appendfsync="always")) as server:
+        assert server.client.put("/customers/ada", json={"consents": {"marketing": True}}).status_code == 200
+        kill_redis(tmp_path)
+        until_ready(server)
+        assert server.client.get("/customers/ada").json()["consents"]["marketing"]["granted"] is True
 
 
 def test_a_redis_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -156,6 +157,34 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
     assert good(wrote(tmp_path, "rows.jsonl", b'\xef\xbb\xbf{"customer_id": "c-1"}\r\n')) == ["c-1"]
 
 
+def test_times_without_a_zone_are_the_catalogs(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("customer_id,joined\na,2026-01-31\nb,2026-07-31T09:30\nc,2026-01-31T00:00:00Z\n")
+    columns = Columns(TYPES, [], zone=ZoneInfo("America/New_York"))
+    joined = [row.attributes["joined"] for _, row in read_rows(file, columns) if isinstance(row, ImportRow)]
+    assert [moment.isoformat() for moment in joined] == [
+        "2026-01-31T05:00:00+00:00",
+        "2026-07-31T13:30:00+00:00",
+        "2026-01-31T00:00:00+00:00",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("customer_id;first_name", "separated by commas, not semicolons"),
+        ("customer_id,consent_marketing", "did you mean 'consent:marketing'?"),
+        ("customer_id,firstname", "did you mean 'first_name'?"),
+    ],
+)
+def test_a_header_that_is_nearly_right_is_told_what_would_be(tmp_path: Path, header: str, said: str) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(f"{header}\na,b\n")
+    with pytest.raises(ImportFileError) as refused:
+        list(read_rows(file, COLUMNS))
+    assert said in str(refused.value)
+
+
 def test_columns_are_mapped(tmp_path: Path) -> None:
     mapped = Columns(TYPES, ["marketing"], {"id": "customer_id", "Name": "first_name", "ok": "consent:marketing"})
     expected = ImportRow("7", {"first_name": "Ana"}, {"marketing": True})
@@ -184,7 +213,7 @@ def test_cells_where_nothing_is_known_state_nothing(tmp_path: Path) -> None:
         ("spend", "1e999", "expected a finite number"),
         ("spend", "12,5", "got '12,5'"),
         ("member", "maybe", "member: expected true or false"),
-        ("joined", "2026-01-31T09:30:00", "joined: expected an RFC 3339 timestamp with a zone"),
+        ("joined", "next Friday", "joined: expected an RFC 3339 timestamp with a zone"),
         ("joined", "yesterday", "got 'yesterday'"),
         ("joined", "0001-01-01T00:00:00Z", "between the years 1 and 9999"),
         ("segments", "[1]", "segments: expected a list of strings"),
