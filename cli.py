@@ -84,6 +84,7 @@ def serve(
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
         # Workers are processes of their own: what they need to know travels in the environment.
         os.environ |= {"REDIS_URL": url, "TINO_CATALOG": str(catalog)}
+        os.environ.pop("TINO_NOW", None)  # the clock is settled
         _require_free(host, port)
         say.print(f"Tino serves {loaded.spec.name} on http://{host}:{port}  (docs: http://{host}:{port}/docs)")
         # uvicorn raises the signal that stopped it again when it is done: the redis-server is still to be stopped then.
@@ -91,7 +92,7 @@ def serve(
         uvicorn.run(
             "service:app", host=host, port=port, workers=workers, access_log=False, log_level="warning",
             http="api.express:ExpressProtocol",
-            timeout_worker_healthcheck=60, proxy_headers=False, server_header=False,
+            timeout_worker_healthcheck=60, timeout_graceful_shutdown=10, proxy_headers=False, server_header=False,
         )  # fmt: skip
 
 
@@ -146,14 +147,14 @@ def decide(
     request = NextActionRequest("", channels=channel or list(plan.channels), limit=limit, dry_run=not commit)
 
     async def some(url: str) -> None:
-        async with _store(url, now) as store:
+        async with _store(url, now, keep_clock=commit) as store:
             engine = Engine(store, plan)
             for customer_id in customer or ():
                 named = msgspec.structs.replace(request, customer_id=customer_id)
                 out.print((await engine.next_action(named, "batch", SECONDS)).body.decode())
 
     async def all_of_them(url: str) -> Summary:
-        async with _store(url, now) as store:
+        async with _store(url, now, keep_clock=commit) as store:
             with _progress() as progress:
                 task = progress.add_task("deciding", total=None)
                 ids, engine = store.customer_ids(SECONDS), Engine(store, plan)
@@ -256,9 +257,9 @@ def _settle(url: str, now: str | None) -> None:
 
 
 @asynccontextmanager
-async def _store(url: str, now: str | None) -> AsyncIterator[CustomerStore]:
+async def _store(url: str, now: str | None, *, keep_clock: bool = True) -> AsyncIterator[CustomerStore]:
     settings = load_settings()
-    store = await open_store(url, partitions=settings.partitions, now=now)
+    store = await open_store(url, partitions=settings.partitions, now=now, keep_clock=keep_clock)
     try:
         yield store
     finally:

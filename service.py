@@ -16,6 +16,7 @@ import structlog
 from api.application import Api
 from api.asgi import Receive, Scope, Send
 from api.auth import Door, read_keys
+from api.logs import configure_logs
 from api.next_action import NextAction
 from api.worker import Worker
 from catalog.building import load_plan
@@ -81,6 +82,7 @@ class Service:
 
     async def start(self) -> None:
         """Raises SettingsError, CatalogError, StoreError, ValueError, OSError; then `stop` clears up."""
+        configure_logs()
         settings = self._settings or load_settings()
         door = Door(read_keys(settings.api_keys))
         if not door.keyed:

@@ -8,6 +8,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match, Route
 
 from api import customers, health
@@ -68,6 +69,10 @@ def fastapi_of(worker: Worker) -> FastAPI:
     async def _store(request: Request, error: StoreError) -> Response:
         _log.warning("the store failed", error=str(error), kind=type(error).__name__)
         return told(request, unavailable("try again: nothing was acknowledged"))
+
+    @app.exception_handler(ClientDisconnect)
+    async def _left(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody reads it
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:

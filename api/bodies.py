@@ -15,8 +15,6 @@ from api.asgi import Message, Receive
 from api.headers import RequestHeaders
 from api.problems import Problem
 
-BODY_WITHIN_SECONDS = 20.0
-
 
 class Disconnected(Exception):  # noqa: N818 - what happened, not an error
     """The client left before its request was complete: there is nobody to answer."""
@@ -44,24 +42,21 @@ def refuse_announced(headers: RequestHeaders, limit: int) -> None:
         raise too_large(limit)
 
 
-async def read_body(receive: Receive, limit: int, within: float = BODY_WITHIN_SECONDS) -> bytes:
+async def read_body(receive: Receive, limit: int, within: float) -> bytes:
     """The whole body, of at most `limit` bytes, if it comes within so many seconds.
 
     Raises Problem, as soon as it is longer, and Disconnected.
     """
-    message = await receive()
-    body = _chunk(message, limit)
-    if not message.get("more_body"):
-        return body
-    chunks, length = [body], len(body)
+    chunks, length, more = [], 0, True
     try:
         async with asyncio.timeout(within):
-            while message.get("more_body"):
+            while more:
                 message = await receive()
                 chunks.append(_chunk(message, limit - length))
                 length += len(chunks[-1])
+                more = message.get("more_body", False)
     except TimeoutError:
-        raise Problem("request_timeout", f"the body did not arrive within {within:.0f} s") from None
+        raise too_late(within) from None
     return b"".join(chunks)
 
 
@@ -72,6 +67,10 @@ def _chunk(message: Message, room: int) -> bytes:
     if len(chunk) > room:
         raise Problem("body_too_large", "the body is longer than this service takes")
     return chunk
+
+
+def too_late(within: float) -> Problem:
+    return Problem("request_timeout", f"the body did not arrive within {within:g} s")
 
 
 def too_large(limit: int) -> Problem:

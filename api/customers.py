@@ -17,7 +17,7 @@ from api.paths import CustomerId, JsonBody, Purpose
 from api.permits import permit
 from api.problems import Problem
 from api.worker import Worker
-from features.customer import EMPTY, Consent, Customer
+from features.customer import Consent, Customer
 from features.store import Change
 
 
@@ -58,7 +58,7 @@ def routes(worker: Worker) -> APIRouter:
 
     async def known(customer_id: str) -> Customer:
         snapshot = await worker.ready_engine.store.snapshot(customer_id, worker.deadline(), fresh=True)
-        if snapshot.customer == EMPTY:
+        if not snapshot.customer.known:
             raise Problem("unknown_customer", "nothing is known about this customer", parameter="customer_id")
         return snapshot.customer
 

@@ -16,6 +16,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.asgi import Scope
+from api.bodies import too_late
 from api.next_action import PATH, NextAction
 
 _PATH = PATH.encode()
@@ -43,6 +44,7 @@ class ExpressProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._nobody_waits = asyncio.Event()
         self._express: _Express | None = None
+        self._late: asyncio.TimerHandle | None = None
 
     def on_message_begin(self) -> None:
         # The scope is made only where it is needed.
@@ -60,6 +62,16 @@ class ExpressProtocol(HttpToolsProtocol):
         self.headers += headers
         super().on_headers_complete()
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        handler = self._handler()
+        if self._express is not None and self._late is None and handler is not None:  # not all of its body is here
+            self._late = self.loop.call_later(handler.worker.body_seconds, self._give_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._in_time()
+
     def on_body(self, body: bytes) -> None:
         if self._express is None:
             super().on_body(body)
@@ -68,6 +80,7 @@ class ExpressProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         express, self._express = self._express, None
+        self._in_time()
         if express is None:
             super().on_message_complete()
             return
@@ -78,6 +91,21 @@ class ExpressProtocol(HttpToolsProtocol):
         task = self.loop.create_task(self._serve(express, handler))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+    def _in_time(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _give_up(self) -> None:
+        """The body has not come in time: no need for a task to say so."""
+        handler, express = self._handler(), self._express
+        if handler is None or express is None or self.transport.is_closing():
+            return
+        express.response_complete, express.keep_alive = True, False
+        status, headers, body = handler.refuse(too_late(handler.worker.body_seconds), dict(express.headers))
+        self.transport.write(self._head(status, headers, express) + body)
+        self.transport.close()
 
     def _is_express(self) -> bool:
         if self.url != _PATH or self.parser.get_method() != b"POST" or self.expect_100_continue:

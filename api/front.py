@@ -3,11 +3,14 @@
 Bare ASGI, because a middleware made of coroutines per request costs more than these routes themselves.
 """
 
+import asyncio
+from time import monotonic
+
 import structlog
 
 from api.asgi import NO_STORE, Application, Message, Receive, Scope, Send, answer_problem
 from api.auth import require_loopback
-from api.bodies import Disconnected, refuse_announced, too_large
+from api.bodies import Disconnected, refuse_announced, too_large, too_late
 from api.headers import refuse_repeats, request_id_for
 from api.problems import Problem, internal
 from api.worker import Worker
@@ -46,7 +49,7 @@ class Front:
             if not self._worker.door.keyed and scope["path"] not in OPEN_PATHS:
                 require_loopback(scope, headers)
             refuse_announced(headers, self._worker.body_limit)
-            await self._inner(scope, _bounded(receive, self._worker.body_limit), send_marked)
+            await self._inner(scope, _bounded(receive, self._worker.body_limit, self._worker.body_seconds), send_marked)
         except Disconnected:
             return
         except Problem as problem:
@@ -59,14 +62,21 @@ class Front:
                 await answer_problem(send, internal(), request_id)
 
 
-def _bounded(receive: Receive, limit: int) -> Receive:
-    """`receive` that raises Problem as soon as more than `limit` bytes of body have come."""
-    length = 0
+def _bounded(receive: Receive, limit: int, within: float) -> Receive:
+    """`receive` that raises Problem as soon as more than `limit` bytes of body have come, or they take too long."""
+    length, more = 0, True
+    end = monotonic() + within
 
     async def counted() -> Message:
-        nonlocal length
-        message = await receive()
+        nonlocal length, more
+        try:
+            # Once the body is there, what is waited for is the client's leaving.
+            async with asyncio.timeout(max(0.0, end - monotonic()) if more else None):
+                message = await receive()
+        except TimeoutError:
+            raise too_late(within) from None
         if message["type"] == "http.request":
+            more = message.get("more_body", False)
             length += len(message.get("body", b""))
             if length > limit:
                 raise too_large(limit)

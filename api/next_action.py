@@ -75,6 +75,10 @@ class NextAction:
             self._warned[why] = now
             _log.warning("answers are degraded", kind=why.value)
 
+    def refuse(self, problem: Problem, headers: RequestHeaders) -> tuple[int, Headers, bytes]:
+        """Status, headers and body of the answer to a request that is refused before it was read."""
+        return self._refusal(problem, request_id_for(headers))
+
     def _refusal(self, problem: Problem, request_id: bytes) -> tuple[int, Headers, bytes]:
         self.worker.metrics.refused(problem.code)
         body = problem.body(request_id)
@@ -91,7 +95,7 @@ class NextAction:
         caller = worker.door.admit(scope, headers, Permission.DECIDE)
         refuse_announced(headers, worker.body_limit)
         require_json(headers)
-        body = source if isinstance(source, bytes) else await read_body(source, worker.body_limit)
+        body = source if isinstance(source, bytes) else await read_body(source, worker.body_limit, worker.body_seconds)
         request: NextActionRequest = decode_strictly(_decoder, body, _keys_in)
         if b"idempotency-key" in headers:
             request = _identified(request, headers[b"idempotency-key"])

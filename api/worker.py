@@ -10,19 +10,22 @@ from features.deadline import Deadline
 
 DEFAULT_SECONDS = 1.0
 DEFAULT_BODY_LIMIT = 262_144
+BODY_SECONDS = 20.0
 
 
 @dataclass(slots=True)
 class Worker:
     """`engine` is None, and `waiting_for` says why, until the store is open and the plan loaded.
 
-    `seconds` is how long a caller waits who doesn't say, `body_limit` the longest body in bytes.
+    `seconds` is how long a caller waits who doesn't say, `body_limit` the longest body in bytes, `body_seconds` how
+    long one may take to arrive.
     """
 
     door: Door
     metrics: Metrics = field(default_factory=Metrics)
     seconds: float = DEFAULT_SECONDS
     body_limit: int = DEFAULT_BODY_LIMIT
+    body_seconds: float = BODY_SECONDS
     engine: Engine | None = None
     waiting_for: str = "not started"
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
+import msgspec
+
 from features.customer import Consent, Customer, with_attributes, with_consent
 from features.store import Change
 from rules.types import AttributeType, coerce, shown, valid_zone
@@ -50,7 +52,7 @@ class ImportRow:
                 if known is None or (known.granted and not granted):
                     changed = with_consent(changed, purpose, Consent(granted, now, source))
             if self.test is not None and self.test is not changed.test:
-                changed = Customer(changed.attributes, changed.consents, changed.contacts, self.test)
+                changed = msgspec.structs.replace(changed, test=self.test)
             return changed
 
         return apply

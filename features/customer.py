@@ -35,13 +35,20 @@ class Contact(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Customer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Typed attributes, consents per purpose and recent contacts, oldest first.
 
-    A `test` customer is decided for like any other, but nothing is ever emitted to them.
+    A `test` customer is decided for like any other, but nothing is ever emitted to them. `erased` is when all about the
+    customer was last erased, 0 for never: a yes from before then no longer counts.
     """
 
     attributes: dict[str, Any] = {}
     consents: dict[str, Consent] = {}
     contacts: tuple[Contact, ...] = ()
     test: bool = False
+    erased: int = 0
+
+    @property
+    def known(self) -> bool:
+        """There is anything to tell about them."""
+        return bool(self.attributes or self.consents or self.contacts or self.test)
 
     @property
     def anonymous(self) -> bool:
@@ -71,7 +78,12 @@ def with_attributes(customer: Customer, changes: Mapping[str, Any]) -> Customer:
 
 
 def with_consent(customer: Customer, purpose: str, statement: Consent) -> Customer:
-    """The newest statement wins; of two of the same time, the refusal."""
+    """The newest statement wins; of two of the same time, the refusal.
+
+    A yes from before the customer was erased is kept as a no: what it was based on is gone, perhaps a later no with it.
+    """
+    if customer.erased and statement.granted and statement.at <= customer.erased:
+        statement = Consent(False, statement.at, statement.source)
     known = customer.consents.get(purpose)
     if known is not None and (known.at, not known.granted) > (statement.at, not statement.granted):
         return customer

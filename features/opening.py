@@ -20,13 +20,18 @@ EARLIEST_CLOCK, LATEST_CLOCK = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 
 
 
 async def open_store(
-    url: str, *, partitions: int = PARTITIONS, cached_customers: int = CACHED_CUSTOMERS, now: str | None = None
+    url: str,
+    *,
+    partitions: int = PARTITIONS,
+    cached_customers: int = CACHED_CUSTOMERS,
+    now: str | None = None,
+    keep_clock: bool = True,
 ) -> CustomerStore:
-    """`now` is the service's clock, see `settle_clock`. Raises StoreError when Redis can't be used."""
+    """For `now` and `keep_clock` see `settle_clock`. Raises StoreError when Redis can't be used."""
     link = Link(url)
     try:
         layout = await open_layout(link, partitions, within=WITHIN)
-        offset = await settle_clock(link, now)
+        offset = await settle_clock(link, now, keep_clock)
         ledger = Ledger(link, layout, clock_offset_us=offset)
         clock = ServerClock()
         clock.heard(await _server_time(link) + offset)
@@ -36,13 +41,13 @@ async def open_store(
     return CustomerStore(ledger, Cache(cached_customers), clock)
 
 
-async def settle_clock(link: Link, now: str | None) -> int:
+async def settle_clock(link: Link, now: str | None, keep: bool = True) -> int:
     """How far the service's clock is ahead of the server's, in microseconds. Raises LayoutMismatch, ValueError.
 
     `now` is a time (ISO 8601, UTC where it names no zone) at which a running clock starts when it is first given;
     given again, the clock simply has run on. "real" means the server's own time. None keeps what the data has: the
     clock belongs to the data, as all workers must count in the same time. It is never set back, because contacts that
-    lie in the future would look like ones that haven't happened.
+    lie in the future would look like ones that haven't happened. `keep` False only looks: a dry run sets no clock.
     """
     kept = await link.ask("HGET", META, "clock", within=WITHIN)
     text, _, offset_text = kept.decode().rpartition("|") if kept is not None else ("", "", "0")
@@ -56,7 +61,8 @@ async def settle_clock(link: Link, now: str | None) -> int:
     if kept is not None and wanted < offset:
         stands = moment(server + offset).isoformat(timespec="seconds")
         raise LayoutMismatch(f"the clock of this data stands at {stands} and can't be set back: use other data")
-    await link.ask("HSET", META, "clock", f"{now}|{wanted}", within=WITHIN)
+    if keep:
+        await link.ask("HSET", META, "clock", f"{now}|{wanted}", within=WITHIN)
     return wanted
 
 

@@ -78,15 +78,14 @@ class EmbeddedRedis:
         return self._process is not None
 
     def guard(self, data: Path, told: Callable[[str], None], *, appendfsync: str = "everysec") -> None:
-        """Start the server again whenever it ends by itself, if it is ours; `told` gets a sentence each time.
+        """Start the server again whenever it ends by itself; `told` gets a sentence each time.
 
-        A second of rest between attempts, so that one that can't start doesn't keep a core busy.
+        One that another process started is taken over when it goes away with that process. A second of rest between
+        attempts, so that a server that can't start doesn't keep a core busy.
         """
-        if self._process is not None:
-            self._guardian = threading.Thread(
-                target=self._watch, args=(data.resolve() / "redis", told, appendfsync), daemon=True
-            )
-            self._guardian.start()
+        directory = data.resolve() / "redis"
+        self._guardian = threading.Thread(target=self._watch, args=(directory, told, appendfsync), daemon=True)
+        self._guardian.start()
 
     def stop(self) -> None:
         """Stop the server if it is ours: it writes out what it acknowledged first. Harmless when repeated."""
@@ -99,20 +98,22 @@ class EmbeddedRedis:
                 _end(self._process)  # should the guardian have been about to start another
 
     def _watch(self, directory: Path, told: Callable[[str], None], appendfsync: str) -> None:
-        while self._process is not None:
-            status = self._process.wait()
+        while not self._stopping.wait(RESTART_PAUSE):
+            if self._process is not None:
+                self._process.wait()
+            elif redis_probe.answers(self.socket_path):
+                continue
             if self._stopping.is_set():
                 return
-            told(f"redis-server ended with status {status} and is started again")
+            told("redis-server has ended and is started again")
             try:
                 with _locked(directory / "starting.lock"):
-                    self._process = _launch(directory, self.socket_path, appendfsync, 0)
-                self.pid = self._process.pid
-                _until_ready(self.socket_path, directory, self._process)
+                    if not redis_probe.answers(self.socket_path):
+                        self._process = _launch(directory, self.socket_path, appendfsync, 0)
+                        self.pid = self._process.pid
+                        _until_ready(self.socket_path, directory, self._process)
             except RedisServerError as error:
                 told(str(error))
-            if self._stopping.wait(RESTART_PAUSE):
-                return
 
     def __enter__(self) -> EmbeddedRedis:
         return self

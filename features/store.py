@@ -9,7 +9,7 @@ from features.cache import UNKNOWN, Cache, Snapshot
 from features.clock import ServerClock
 from features.commit import HEADER, ClockOff, Commit, Committed, Moved, Outcome, Stored
 from features.connection import wait
-from features.customer import EMPTY, Customer, decode, encode
+from features.customer import Customer, decode, encode
 from features.deadline import Deadline
 from features.errors import CorruptState, StoreError, Uncertain
 from features.ledger import Ledger
@@ -54,7 +54,7 @@ class CustomerStore:
     def keep(self, customer_id: str, stored: Stored) -> Snapshot:
         """`stored`, decoded and cached. Raises CorruptState."""
         try:
-            snapshot = Snapshot(stored.version, stored.last_us, decode(stored.body)) if stored.version else UNKNOWN
+            snapshot = _snapshot(stored)
         except msgspec.MsgspecError as error:
             raise CorruptState(f"the stored state of a customer can't be read: {error}") from error
         self.cache.put(customer_id, snapshot)
@@ -122,7 +122,7 @@ class CustomerStore:
 
     async def _is_absent(self, customer_id: str, deadline: Deadline) -> bool:
         snapshot = await self.snapshot(customer_id, deadline, fresh=True)
-        return snapshot.customer == EMPTY
+        return not snapshot.customer.known
 
     async def _write(self, customer_id: str, deadline: Deadline, change: Change | None) -> Snapshot:
         snapshot = await self.snapshot(customer_id, deadline)
@@ -130,7 +130,7 @@ class CustomerStore:
         tries = 0
         while True:
             now = self.now_for(snapshot)
-            customer = EMPTY if change is None else change(snapshot.customer, now)
+            customer = Customer(erased=now) if change is None else change(snapshot.customer, now)
             commit = Commit(
                 customer_id,
                 snapshot.version,
@@ -149,3 +149,10 @@ class CustomerStore:
                 ticket = ticket or os.urandom(8)
             if isinstance(outcome, Moved) and outcome.held_ms:
                 await deadline.pause(min(outcome.held_ms, 2) / 1000)
+
+
+def _snapshot(stored: Stored) -> Snapshot:
+    if not stored.version:
+        return UNKNOWN
+    customer = decode(stored.body) if stored.body else Customer(erased=stored.last_us)
+    return Snapshot(stored.version, stored.last_us, customer)

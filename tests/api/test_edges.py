@@ -76,13 +76,13 @@ GONE = {"type": "http.disconnect"}
 
 
 def test_bodies_in_pieces() -> None:
-    assert asyncio.run(read_body(receiving(PIECE, PIECE, END), 11)) == b"12345123456"
+    assert asyncio.run(read_body(receiving(PIECE, PIECE, END), 11, 20.0)) == b"12345123456"
 
 
 @pytest.mark.parametrize("pieces", [(PIECE, PIECE, END), (PIECE, PIECE), (PIECE, PIECE, GONE)])
 def test_a_body_is_too_large_as_soon_as_it_is(pieces: tuple[dict[str, Any], ...]) -> None:
     with pytest.raises(Problem) as raised:
-        asyncio.run(read_body(receiving(*pieces), 9))
+        asyncio.run(read_body(receiving(*pieces), 9, 20.0))
     assert raised.value.code == "body_too_large"
 
 
@@ -95,7 +95,7 @@ def test_a_body_that_does_not_come() -> None:
 @pytest.mark.parametrize("pieces", [(GONE,), (PIECE, GONE)])
 def test_a_client_that_left_is_not_answered(pieces: tuple[dict[str, Any], ...]) -> None:
     with pytest.raises(Disconnected):
-        asyncio.run(read_body(receiving(*pieces), 10))
+        asyncio.run(read_body(receiving(*pieces), 10, 20.0))
     sent: list[object] = []
 
     async def send(message: object) -> None:

@@ -128,3 +128,11 @@ def test_a_redis_that_is_not_there_is_one_clear_sentence(tino: Tino, url: str) -
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("tino: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_dry_run_sets_no_clock(tino: Tino) -> None:
+    tino("import", "customers", "customers.csv", "--catalog", "catalog.yaml")
+    ahead = tino("decide", "catalog.yaml", "a", "--channel", "in_app", "--now", "2150-01-01T00:00")
+    assert '"valid_until":"2150-01-01T00:3' in ahead.stdout
+    after = tino("decide", "catalog.yaml", "a", "--channel", "in_app")
+    assert '"valid_until":"2150' not in after.stdout

@@ -38,16 +38,19 @@ def until_alive(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
 def test_a_decision_over_http(folder: Path, tino: Tino) -> None:
     tino("import", "customers", "customers.csv", "--catalog", "catalog.yaml")
     port = free_port()
-    command: list[str | Path] = [TINO, "serve", "--catalog", "catalog.yaml", "--port", str(port)]
+    command: list[str | Path] = [TINO, "serve", "--catalog", "catalog.yaml", "--port", str(port), "--now", "2150-01-01"]
     log = folder / "log"
     # To a file: a redis-server that outlived the service would hold a pipe open.
     with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment(TINO_NOW="2160-01-01"), stdout=out, stderr=subprocess.STDOUT
+        )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=READY_WITHIN, trust_env=False) as client:
             until_alive(client, process)
             answer = client.post("/next-action", json={"customer_id": "a"})
         assert (answer.status_code, answer.json()["actions"][0]["action"]) == (200, "regulars")
+        assert answer.json()["valid_until"].startswith("2150-01-01")  # what is said beats what is in the environment
     finally:
         process.send_signal(signal.SIGTERM)
         try:

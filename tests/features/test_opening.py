@@ -64,6 +64,12 @@ async def test_data_first_used_in_real_time_can_not_be_set_back(link: Link, firs
     assert await settle_clock(link, "2199-01-01") > 0
 
 
+async def test_a_clock_that_is_not_kept_leaves_no_trace(link: Link) -> None:
+    before = await link.ask("HGETALL", META, within=5)
+    assert await settle_clock(link, "2150-01-01T00:00", keep=False) > 0
+    assert await link.ask("HGETALL", META, within=5) == before
+
+
 async def test_opening_a_store_without_a_time_settles_it(redis_url: str, link: Link) -> None:
     store = await open_store(redis_url)
     await store.ledger.link.close()

@@ -15,7 +15,7 @@ from features.deadline import Deadline
 from features.errors import CorruptState, OutOfTime, StoreTimeout
 from features.ledger import Ledger
 from features.opening import open_store
-from features.store import ANONYMOUS_TTL_MS, ClockError, CustomerStore
+from features.store import ANONYMOUS_TTL_MS, Change, ClockError, CustomerStore
 
 pytestmark = pytest.mark.anyio
 
@@ -120,8 +120,22 @@ async def test_erasing_leaves_a_tombstone_and_nothing_else(store: CustomerStore,
     raw = await store.ledger.link.ask("GET", store.ledger.layout.state("c"), within=WITHIN)
     assert len(raw) == 32  # version and time
     assert await ttl(store) > 0
-    assert (await other.update("c", one_more, patient())).customer == Customer({"n": 1})  # anew, not on the old
+    anew = (await other.update("c", one_more, patient())).customer
+    assert anew.attributes == {"n": 1}  # not on the old
+    assert anew.erased > 0
     assert await ttl(store) == -1
+
+
+async def test_a_yes_from_before_an_erasure_does_not_count_after_it(store: CustomerStore, other: CustomerStore) -> None:
+    def states(granted: bool, at: int | None) -> Change:
+        return lambda customer, now: with_consent(customer, "ads", Consent(granted, now if at is None else at))
+
+    await store.update("c", states(False, None), patient())
+    await store.erase("c", patient())
+    assert not (await other.snapshot("c", patient())).customer.known
+    late = await other.update("c", states(True, 1), patient())
+    assert not late.customer.consents["ads"].granted
+    assert (await store.update("c", states(True, None), patient())).customer.consents["ads"].granted
 
 
 async def test_every_customer_is_listed(store: CustomerStore) -> None:
