@@ -14,6 +14,7 @@ import orjson
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:tino:problem:"
 RETRY_AFTER_SECONDS = 1
+MOST_ERRORS = 20
 
 # code: (status, title)
 CODES: dict[str, tuple[int, str]] = {
@@ -61,7 +62,7 @@ Headers = list[tuple[bytes, bytes]]
 class Problem(Exception):  # noqa: N818 - RFC 9457's word
     """An error as a caller is told it. `pointer` is a JSON pointer into the body, `parameter` a name in path or query.
 
-    `errors` lists every finding where there may be several; the problem itself is then the first of them.
+    `errors` lists the findings where there are several; the problem itself is then the first of them.
     """
 
     def __init__(
@@ -118,9 +119,9 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
 
 
 def of_findings(findings: Sequence[tuple[str, str, str]]) -> Problem:
-    """One problem of several findings (code, pointer, detail), of which there is at least one."""
+    """One problem of several findings (code, pointer, detail), at least one; the first MOST_ERRORS are listed."""
     code, pointer, detail = findings[0]
-    errors = [{"code": each[0], "pointer": each[1], "detail": each[2]} for each in findings]
+    errors = [{"code": each[0], "pointer": each[1], "detail": each[2]} for each in findings[:MOST_ERRORS]]
     return Problem(code, detail, pointer=pointer, errors=errors if len(errors) > 1 else ())
 
 

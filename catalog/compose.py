@@ -23,6 +23,7 @@ from ruamel.yaml.events import (
 
 from catalog.diagnostics import Diagnostic
 from catalog.nodes import Entry, ListNode, Mapping, Mark, Node, Scalar
+from rules.types import encodable
 
 MAX_DEPTH = 32
 # Aliases are counted as often as they are used: a page of them must not become gigabytes.
@@ -112,6 +113,8 @@ class _Composer:
 
     def _composed(self, event: Any, mark: Mark, path: tuple[str, ...]) -> Node:
         if isinstance(event, ScalarEvent):
+            if not encodable(event.value):
+                raise YamlError("yaml-syntax", "half of a surrogate pair is no text", mark)
             return Scalar(event.value, event.style or "", mark)
         if isinstance(event, SequenceStartEvent):
             items = ListNode(mark)

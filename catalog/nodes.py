@@ -89,6 +89,25 @@ def plain(node: Node) -> Any:
     return node.value
 
 
+def empty_values(node: Node, path: Path = ()) -> Iterator[tuple[Path, bool]]:
+    """(path, whether it is an item of a list) of everything below `node` that has no value, such as `eligible:`."""
+    match node:
+        case Mapping():
+            for key, entry in node.entries.items():
+                yield from empty_values(entry.node, (*path, key))
+                if _is_empty(entry.node):
+                    yield (*path, key), False
+        case ListNode():
+            for place, item in enumerate(node.items):
+                yield from empty_values(item, (*path, str(place)))
+                if _is_empty(item):
+                    yield (*path, str(place)), True
+
+
+def _is_empty(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.value is None
+
+
 def steps(node: Node, path: Sequence[str]) -> Iterator[Entry]:
     """The entries on the way along `path`, as far as it exists."""
     for step in path:

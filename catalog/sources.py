@@ -127,8 +127,6 @@ def _merge(node: Mapping, sources: Sources) -> None:
         sources.root.mark = node.mark
     sources.root.size += node.size
     for name, entry in node.entries.items():
-        if isinstance(entry.node, Scalar) and entry.node.value is None:
-            continue  # `derived:` with everything below it commented out
         here = sources.root.entries.get(name)
         if here is None:
             sources.root.entries[name] = entry

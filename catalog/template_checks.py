@@ -9,9 +9,12 @@ from catalog.diagnostics import RenderError
 from catalog.nodes import Path
 from catalog.report import Report, did_you_mean
 from catalog.spec import Catalog
-from catalog.templates import ENVIRONMENT, TextTemplate, has_markup
+from catalog.templates import ENVIRONMENT, PADDING, TextTemplate, can_be_compiled, has_markup
 
 _GIVEN_BY_JINJA = {"loop", "self", "caller", "varargs", "kwargs"}
+# Compiling takes half a millisecond, so only what might fail in it is compiled when the catalog loads.
+_DEEP, _DEEPEST = 16, 100
+_INTRICATE: tuple[type[nodes.Node], ...] = (nodes.Macro, nodes.CallBlock, nodes.Keyword)
 _OTHER_FILES = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)
 
 
@@ -45,7 +48,14 @@ def faults(text: str, declared: Mapping[str, set[str]]) -> Iterator[Fault]:
     except RecursionError:
         yield Fault("not a valid template: nested too deeply", 1)
         return
-    yield from _unusable(tree, declared)
+    depth = _depth(tree)
+    if depth > _DEEPEST:
+        yield Fault("nested too deeply to be rendered", 1)
+        return
+    unusable = list(_unusable(tree, declared))
+    yield from unusable
+    if not unusable and (depth > _DEEP or any(tree.find_all(_INTRICATE))) and not can_be_compiled(text):
+        yield Fault("nested too deeply to be rendered, or the same argument given twice", 1)
     owners = set()
     for owner, attribute, line in _attributes(tree, declared):
         owners.add(id(owner))
@@ -65,6 +75,16 @@ def faults(text: str, declared: Mapping[str, set[str]]) -> Iterator[Fault]:
                 f"; did you mean `{owner_of}.{name.name}`?" if owner_of else "; templates may use customer and context"
             )
             yield Fault(f"`{name.name}` is not known{hint}", name.lineno)
+
+
+def _depth(tree: nodes.Template) -> int:
+    """How deep the tree is, or a little more than the deepest allowed."""
+    level: list[nodes.Node] = [tree]
+    depth = 0
+    while level and depth <= _DEEPEST:
+        depth += 1
+        level = [child for node in level for child in node.iter_child_nodes()]
+    return depth
 
 
 def _attributes(tree: nodes.Template, declared: Mapping[str, set[str]]) -> Iterator[tuple[nodes.Name, str, int]]:
@@ -89,6 +109,9 @@ def _unusable(tree: nodes.Template, declared: Mapping[str, set[str]]) -> Iterato
         yield Fault("a template can't use other templates or blocks", other.lineno)
     for power in tree.find_all(nodes.Pow):
         yield Fault("`**` is not supported: 9 ** 9 ** 9 would never end", power.lineno)
+    for call in tree.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Getattr) and call.node.attr in PADDING:
+            yield Fault(f"`{call.node.attr}()` is not supported: it makes a text of any length", call.lineno)
     for name in tree.find_all(nodes.Name):
         if name.ctx != "load" and name.name in declared:
             yield Fault(f"`{name.name}` can't be given another meaning", name.lineno)

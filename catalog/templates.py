@@ -2,23 +2,61 @@
 
 A text with a hole in it is worse than none, so a missing attribute makes a template unrenderable unless the author
 gave a `default` or tested for it. Whatever could make two renderings differ (a random filter, a clock, other files) is
-taken out: a decision must replay to the same content. Templates are parsed and checked when the catalog loads; the
+taken out: a decision must replay to the same content. So is what makes gigabytes of a short text: filters, methods and
+operators that repeat or pad. Templates are parsed and checked when the catalog loads; the
 code of one, half a millisecond each to make, is made when it is first rendered, so that ten thousand actions load in
 seconds. Only winners are ever rendered.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 from jinja2 import StrictUndefined, Template, TemplateError, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.filters import do_round
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from catalog.diagnostics import RenderError
 
-ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+# Methods that pad text, or a number's bytes, to whatever length the template names.
+PADDING = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs", "format", "format_map", "to_bytes"})
+_PADDING_FILTERS = ("batch", "center", "format", "indent", "slice", "tojson")
+_PLACES = 15  # of a double, that can mean anything
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's, in which `*` and `%` are for numbers alone and text can't be padded."""
+
+    intercepted_binops = frozenset({"*", "%"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if not (isinstance(left, (int, float)) and isinstance(right, (int, float))):
+            raise SecurityError(f"`{operator}` is for numbers")
+        return super().call_binop(context, operator, left, right)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        return not (isinstance(obj, (str, bytes, int)) and attr in PADDING) and super().is_safe_attribute(
+            obj, attr, value
+        )
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """None: Jinja would put a safe `format` in the place of the unsafe one, which pads as well."""
+        return None
+
+
+def _round(value: Any, precision: int = 0, method: Any = "common") -> float:
+    """Jinja's `round`; 10 to the power of any precision asked for would never end."""
+    if not -_PLACES <= precision <= _PLACES:
+        raise ValueError(f"round: at most {_PLACES} places")
+    return do_round(value, precision, method)
+
+
+ENVIRONMENT = _Sandbox(undefined=StrictUndefined, keep_trailing_newline=True)
 ENVIRONMENT.globals.clear()
-del ENVIRONMENT.filters["random"]
+ENVIRONMENT.filters["round"] = _round
+for _name in ("random", *_PADDING_FILTERS):
+    del ENVIRONMENT.filters[_name]
 
 # What filters, operators and Python's compiler raise when a template asks the impossible.
 _REFUSALS = (
@@ -145,6 +183,15 @@ class Facts:
             return self._values[name]
         except KeyError:
             raise AttributeError(name) from None
+
+
+def can_be_compiled(source: str) -> bool:
+    """Whether Python can run what Jinja makes of it: a text that parses may still nest deeper than Python does."""
+    try:
+        ENVIRONMENT.from_string(source)
+    except _REFUSALS:
+        return False
+    return True
 
 
 def has_markup(text: str) -> bool:

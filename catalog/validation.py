@@ -14,8 +14,9 @@ from pydantic_core import ErrorDetails
 from catalog.actions import Action, ContextWeight, Treatment
 from catalog.arbitration import Arbitration, ControlGroup, Exploration
 from catalog.channels import Channel
+from catalog.expressions import GATES
 from catalog.fields import Declared
-from catalog.nodes import Path
+from catalog.nodes import Path, empty_values
 from catalog.policies import ContactPolicy, Scope
 from catalog.report import Report, did_you_mean
 from catalog.spec import Catalog
@@ -55,11 +56,13 @@ _LIMITS = {
     "less_than": "less than {lt:g}",
 }
 _ROUNDS = 8
+_RULES = (*GATES, "when", "address")
 
 
 def validate(report: Report) -> Catalog | None:
     """The declared catalog; where `report.failed`, only what of it is sound, or None."""
     raw = report.sources.values
+    _report_empty(report)
     for turn in range(_ROUNDS):
         try:
             return Catalog.model_validate(raw, context={"zone": _zone(raw)})
@@ -79,6 +82,17 @@ def _zone(raw: dict[str, Any]) -> ZoneInfo:
     return ZoneInfo(named if isinstance(named, str) and valid_zone(named) else "UTC")
 
 
+def _report_empty(report: Report) -> None:
+    """A key without a value is refused, whatever it is: an empty gate would be none at all, and nobody would know."""
+    for path, listed in empty_values(report.sources.root):
+        if listed:
+            message = f"an item of `{path[-2]}` is empty: write a value or leave it out"
+        else:
+            wanted = "a rule" if path[-1] in _RULES or path[0] == "derived" else "a value"
+            message = f"`{path[-1]}` is empty: write {wanted} or leave the key out"
+        report.error("empty", path, message, at_key=True)
+
+
 def _report(error: ErrorDetails, raw: dict[str, Any], report: Report) -> None:
     path, at_key = _path(error)
     name = path[-1] if path else "the catalog"
@@ -90,6 +104,8 @@ def _report(error: ErrorDetails, raw: dict[str, Any], report: Report) -> None:
             _report_unknown(path, report)
         case "unsupported":
             report.error("unsupported", path, f"`{name}` {error['msg']}")
+        case _ if error["input"] is None:
+            pass  # empty, which is reported already
         case "must":
             report.error("wrong-value", path, f"`{name}` {error['msg']}", at_key)
         case _:
@@ -173,7 +189,7 @@ def _put(raw: Any, path: Path, value: Any) -> None:
 
 
 def _remove(raw: Any, path: Path) -> None:
-    parent = _parent(raw, path)
+    parent = _parent(raw, path) if path else None
     if isinstance(parent, dict):
         parent.pop(path[-1], None)
     elif isinstance(parent, list) and int(path[-1]) < len(parent):

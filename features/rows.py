@@ -48,14 +48,20 @@ def _csv_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | B
             try:
                 cells = next(reader, None)
             except csv.Error as error:
-                yield line, BadRow(line, f"not CSV: {error}")
+                yield line, BadRow(line, f"not CSV: {error}{_swallowed(line, reader.line_num)}")
                 continue
             if cells is None:
                 return
             if len(cells) == len(names):
                 yield line, _row(columns, dict(zip(names, cells, strict=True)), line, text=True)
             elif cells:  # an empty line is no row
-                yield line, BadRow(line, f"expected {len(names)} cells, got {len(cells)}")
+                reason = f"expected {len(names)} cells, got {len(cells)}"
+                yield line, BadRow(line, reason + _swallowed(line, reader.line_num))
+
+
+def _swallowed(first: int, last: int) -> str:
+    """The lines that a row which can't be read took with it, to be appended to what is wrong with it."""
+    return f"; it takes lines {first} to {last}: is a quote left open?" if last > first else ""
 
 
 def _json_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | BadRow]]:

@@ -1,13 +1,18 @@
 """Constant folding: what needs no customer is computed when the catalog loads, and fails there."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rules.errors import EvaluationError
-from rules.programs import DEFINED, Frame, compile_program
-from rules.syntax import Call, Const, Fold, ListOf, Node
+from cel_expr_python import cel
 
+from rules.errors import EvaluationError
+from rules.programs import DEFINED, Frame, compile_program, to_official
+from rules.syntax import Call, Const, Fold, ListOf, Node
+from rules.types import LONGEST
+
+_TIMES = ("duration", "timestamp")
+_EXACTLY = cel.NewEnv(variables={"text": cel.Type.STRING, "value": cel.Type.DYN})
 _NOT_FOLDED = {"days_until", DEFINED, "@not_strictly_false"}
 
 
@@ -41,7 +46,25 @@ def fold_constants(node: Node) -> Node:
         value = compile_program(node)(empty)
     except EvaluationError as error:
         raise ConstantError(f"{node.function.strip('_@')}: {error}", node.offset) from None
+    _refuse_inexact(node, value)
     return node if isinstance(value, list) else Const(node.kind, node.offset, value)
+
+
+def _refuse_inexact(node: Call, value: Any) -> None:
+    """Times are kept in microseconds, and durations in what 64 bits of nanoseconds hold."""
+    if node.function not in _TIMES or not (isinstance(node.args[0], Const) and node.args[0].kind == "string"):
+        return
+    text = node.args[0].value
+    if isinstance(value, timedelta) and not -LONGEST <= value <= LONGEST:
+        raise ConstantError(f"{node.function}: {text!r} is longer than 292 years", node.offset)
+    if not _exactly(node.function, text, value):
+        raise ConstantError(f"{node.function}: {text!r} is finer than a microsecond", node.offset)
+
+
+def _exactly(function: str, text: str, value: Any) -> bool:
+    """Whether the official evaluator, which counts nanoseconds, finds that `text` says just `value`."""
+    expression = _EXACTLY.compile(f"{function}(text) == value")
+    return expression.eval(data={"text": text, "value": to_official(value)}).plain_value() is True
 
 
 def _is_constant(node: Node) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rules.errors import EvaluationError
-from rules.types import EARLIEST, INT64_MAX, INT64_MIN, LATEST
+from rules.types import EARLIEST, INT64_MAX, INT64_MIN, LATEST, LONGEST
 
 _NUMBERS = (int, float)
 
@@ -159,9 +159,12 @@ def _timestamp(compute: Callable[[], datetime]) -> datetime:
 
 def _duration(compute: Callable[[], timedelta]) -> timedelta:
     try:
-        return compute()
+        value = compute()
     except OverflowError:
         raise EvaluationError("duration overflow") from None
+    if -LONGEST <= value <= LONGEST:
+        return value
+    raise EvaluationError("duration overflow")
 
 
 BINARY: dict[str, Callable[[Any, Any], Any]] = {

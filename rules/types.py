@@ -8,10 +8,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 Value = str | int | float | bool | datetime | timedelta | list[Any] | None
 
+LONGEST_STRING = 10_000  # characters, of a list's items too
+LONGEST_LIST = 1_000  # items
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 # The extremes of a year-9999 calendar overflow when moved into another zone, so a day is kept free at both ends.
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 LATEST = datetime(9999, 12, 30, 23, 59, 59, 999999, tzinfo=UTC)
+
+# CEL's durations are 64 bits of nanoseconds, some 292 years either way.
+LONGEST = timedelta(microseconds=INT64_MAX // 1000)
 
 
 class AttributeType(StrEnum):
@@ -39,11 +44,12 @@ def coerce(kind: AttributeType, raw: Any) -> Value:
     """`raw` (as JSON gives it, or a `datetime`) as a value of `kind`.
 
     Integers widen to doubles, timestamps are read from RFC 3339 text with a zone and kept in UTC; nothing else is
-    converted. Raises ValueError, saying what was expected.
+    converted. A string has at most LONGEST_STRING characters, a list at most LONGEST_LIST items. Raises ValueError,
+    saying what was expected.
     """
     match kind:
-        case AttributeType.STRING if type(raw) is str and _encodable(raw):
-            return raw
+        case AttributeType.STRING if type(raw) is str and encodable(raw):
+            return _short(raw)
         case AttributeType.BOOL if type(raw) is bool:
             return raw
         case AttributeType.INT if type(raw) is int and INT64_MIN <= raw <= INT64_MAX:
@@ -53,9 +59,11 @@ def coerce(kind: AttributeType, raw: Any) -> Value:
         case AttributeType.TIMESTAMP:
             return _timestamp(raw)
         case AttributeType.STRING_LIST if isinstance(raw, list) and all(
-            type(item) is str and _encodable(item) for item in raw
+            type(item) is str and encodable(item) for item in raw
         ):
-            return list(raw)
+            if len(raw) > LONGEST_LIST:
+                raise ValueError(f"expected at most {LONGEST_LIST:,} items, got {len(raw):,}")
+            return [_short(item) for item in raw]
     raise ValueError(f"expected {EXPECTED[kind]}, got {shown(raw)}")
 
 
@@ -89,7 +97,13 @@ def valid_zone(name: str) -> bool:
     return True
 
 
-def _encodable(text: str) -> bool:
+def _short(text: str) -> str:
+    if len(text) > LONGEST_STRING:
+        raise ValueError(f"expected at most {LONGEST_STRING:,} characters, got {len(text):,}")
+    return text
+
+
+def encodable(text: str) -> bool:
     """Half of a surrogate pair is no text: it could be neither stored nor answered."""
     return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 

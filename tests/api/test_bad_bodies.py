@@ -202,6 +202,12 @@ def test_all_findings_are_told(client: httpx.Client) -> None:
     assert [found["pointer"] for found in told["errors"]] == ["/attributes/name", "/attributes/x", "/consents/spam"]
 
 
+def test_of_many_findings_the_first_are_listed(client: httpx.Client) -> None:
+    body = {"attributes": {f"x{number}": 1 for number in range(1_000)}}
+    told = problem(client.put("/customers/misfit", json=body), 422, "unknown_attribute")
+    assert [found["pointer"] for found in told["errors"]] == [f"/attributes/x{number}" for number in range(20)]
+
+
 CONSENT = [
     ({}, "missing_field", "/granted"),
     ({"granted": 1}, "invalid_value", "/granted"),

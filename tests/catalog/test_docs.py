@@ -61,6 +61,10 @@ def test_the_published_schema_is_the_one_in_force() -> None:
     assert published == schema_text(), "run: python -m catalog.schema > docs/catalog.schema.json"
 
 
+def test_the_schema_has_no_empty_values() -> None:
+    assert "null" not in schema_text()
+
+
 def test_the_schema_names_every_key_with_a_description() -> None:
     schema = json_schema()
     for part in [schema, *schema["$defs"].values()]:

@@ -42,8 +42,36 @@ def test_a_sections_mapping_cannot_meet_something_else(tmp_path: Path) -> None:
     assert "duplicate-key" in _codes(_split(tmp_path, a=BASE, b="channels: [web]\n"))
 
 
-def test_a_key_with_everything_below_it_commented_out_is_absent(write: Write) -> None:
-    assert _codes(write(BASE + "derived:\n  # later: true\nactions:\n")) == ["no-actions", "unused-channel"]
+ACTION = "actions:\n  hello:\n    value: 1\n    treatments: {web: {title: Hello}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "line", "wanted"),
+    [
+        (BASE + ACTION + "    eligible:\n", "actions.hello.eligible", 9, "`eligible` is empty: write a rule or leave"),
+        (
+            BASE + ACTION + "    until: ~\n",
+            "actions.hello.until",
+            9,
+            "`until` is empty: write a value or leave the key",
+        ),
+        (BASE + ACTION.replace("Hello", "null"), "actions.hello.treatments.web.title", 8, "`title` is empty"),
+        (BASE + ACTION.replace("value: 1", "value:"), "actions.hello.value", 7, "`value` is empty"),
+        (BASE + ACTION + "derived:\n  # later: true\n", "derived", 9, "`derived` is empty"),
+        (BASE + ACTION + "control_group:\n", "control_group", 9, "`control_group` is empty"),
+        (
+            BASE + ACTION + "contact_policies:\n  a: {limit: 1, rolling: 1d, scope: {channel: }}\n",
+            "contact_policies.a.scope.channel",
+            10,
+            "`channel` is empty",
+        ),
+        (BASE + ACTION + "purposes: [~]\n", "purposes.0", 9, "an item of `purposes` is empty"),
+    ],
+)
+def test_a_key_with_nothing_after_it_is_an_error(write: Write, text: str, path: str, line: int, wanted: str) -> None:
+    (found,) = [found for found in check_catalog(write(text)) if found.severity == "error"]
+    assert (found.code, found.path, found.line) == ("empty", path, line)
+    assert wanted in found.message
 
 
 def test_line_ends_of_windows_and_a_byte_order_mark(tmp_path: Path) -> None:
@@ -73,6 +101,7 @@ def test_one_unreadable_file_hides_what_the_others_would_lack(tmp_path: Path) ->
         (b"a: b: c\n", "yaml-syntax"),
         (b"%YAML 9.9\n---\na: 1\n", "yaml-syntax"),
         (b'a: "\\UFFFFFFFF"\n', "yaml-syntax"),
+        (b'"\\ud800": 0xffffffffffffffffffffffffffffffffffffffffffffffffff\n', "yaml-syntax"),
         (b"catalog: 1\n---\ncatalog: 1\n", "yaml-documents"),
         (b"a: *b\n", "yaml-alias"),
         (b"a: &a [*a]\n", "yaml-alias"),

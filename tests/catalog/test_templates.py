@@ -11,6 +11,7 @@ from jinja2 import TemplateError
 
 from catalog.diagnostics import RenderError
 from catalog.loading import load_catalog
+from catalog.template_checks import faults
 from catalog.templates import ENVIRONMENT, Content, Facts, TextTemplate
 
 
@@ -48,6 +49,58 @@ def test_attributes_named_like_a_dicts_methods() -> None:
 def test_the_sandbox_and_impossible_sums(text: str) -> None:
     with pytest.raises(RenderError):
         Content({"text": text}).render({"first_name": "Ana", "segments": ["a"], "zero": 0}, {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ 'a' | center(3000000000) }}",
+        "{{ 'a\\nb' | indent(3000000000) }}",
+        "{{ '%3000000000d' | format(1) }}",
+        "{{ [1] | batch(3000000000, 0) }}",
+        "{{ [1] | slice(3000000000) | list }}",
+        "{{ [1] | tojson(3000000000) }}",
+        "{{ 'a'.ljust(3000000000) }}",
+        "{{ '{:3000000000}'.format(1) }}",
+        "{{ (1).to_bytes(3000000000) }}",
+        "{{ " + " + ".join(["1"] * 800) + " }}",
+        "{{ " + " + ".join(["1"] * 20_000) + " }}",
+        "{% for a in 'a' %}" * 30 + "{% endfor %}" * 30,
+        "{% macro m(a, a) %}{% endmacro %}",
+    ],
+    ids=lambda text: text[:24],
+)
+def test_what_has_no_end_is_refused_when_the_catalog_loads(text: str) -> None:
+    assert list(faults(text, {"customer": set(), "context": set()}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ 'a' * 3000000000 }}",
+        "{{ [1] * 3000000000 }}",
+        "{{ '%3000000000d' % 1 }}",
+        "{{ 'a'['center'](3000000000) }}",
+        "{{ ('a' | attr('zfill'))(3000000000) }}",
+        "{{ 'a'.encode()['center'](3000000000) }}",
+        "{{ ['a'] | map('center', 3000000000) | list }}",
+        "{{ 1 | round(1000000000, 'ceil') }}",
+    ],
+)
+def test_what_has_no_end_is_not_begun(text: str) -> None:
+    with pytest.raises(RenderError):
+        Content({"text": text}).render({}, {})
+
+
+def test_a_filter_that_is_not_there_is_one_fault() -> None:
+    (fault,) = faults("{{ 1 | nope(a=1) }}", {})
+    assert "no filter `nope`" in fault.message
+
+
+def test_numbers_are_still_reckoned_with() -> None:
+    text = "{{ 2 * 3.5 }} {{ 7 % 4 }} {{ 2.345 | round(1) }} {{ " + " + ".join(["1"] * 50) + " }}"
+    assert list(faults(text, {})) == []
+    assert Content({"text": text}).render({}, {}) == {"text": "7.0 3 2.3 50"}
 
 
 def test_text_without_markup_is_left_alone() -> None:

@@ -101,14 +101,31 @@ def test_sizes_are_of_this_order(steps: list[Step], served: Served, tmp_path: Pa
     shutil.copytree(served.data, data, ignore=shutil.ignore_patterns("*.lock"))
     done = run(TINO, "decide", "examples/grocery", "--all", "--commit", "--data", data)
     assert done.returncode == 0, done.stderr
-    (program,) = (block.text for block in blocks(OPERATIONS) if block.language == "python")
-    assert ".data/grocery" in program
-    measured = run(sys.executable, "-c", program.replace(".data/grocery", str(data)))
+    measured = run(sys.executable, "-c", program("tracemalloc", data))
     assert measured.returncode == 0, measured.stderr
     found, shown = (numbers(text) for text in (measured.stdout, shown_after(OPERATIONS, "import tracemalloc")))
     assert len(found) == len(shown) == 5
     for one, other in zip(found, shown, strict=True):
         assert 0.6 < one / other < 1.6, (found, shown)
+
+
+def test_reading_a_record(steps: list[Step], served: Served) -> None:
+    """The program on the page, with the clock of the data set elsewhere."""
+    show = program("store.ledger.record", served.data)
+    for step in steps[:2]:
+        done = run(sys.executable, "-c", show, step.answer["decision_id"])
+        assert done.returncode == 0, done.stderr
+        record = json.loads(done.stdout)
+        assert (record["id"], record["answer"]) == (step.answer["decision_id"], step.answer)
+    done = run(sys.executable, "-c", show, steps[0].answer["decision_id"][:16] + "0" * 16)
+    assert (done.returncode, done.stdout) == (0, "no such record\n")
+
+
+def program(about: str, data: Path) -> str:
+    """The one in OPERATIONS with these words in it, to be run on `data`."""
+    (found,) = (block.text for block in blocks(OPERATIONS) if block.language == "python" and about in block.text)
+    assert ".data/grocery" in found
+    return found.replace(".data/grocery", str(data))
 
 
 def numbers(text: str) -> list[int]:

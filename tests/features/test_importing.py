@@ -275,7 +275,16 @@ def test_rows_that_are_no_csv(tmp_path: Path) -> None:
         strict=True,
     ):
         assert said in reason
+        assert ("lines 12 to 13: is a quote left open?" in reason) is (reason == found[-1][1])
     assert good(file) == ["a", "g"]
+
+
+@pytest.mark.parametrize("end", ['x,"Xi",1\n', 'x,Xi",1,1\n', "x,Xi,1\n"])
+def test_a_quote_left_open_tells_which_lines_it_took(tmp_path: Path, end: str) -> None:
+    rows = ["customer_id,first_name,visits\n", "a,Ana,1\n", 'b,"Bea,1\n', *(["c,Cleo,1\n"] * 50), end]
+    ((line, reason),) = bad(wrote(tmp_path, "rows.csv", "".join(rows)))
+    assert line == 3
+    assert reason.endswith("; it takes lines 3 to 54: is a quote left open?")
 
 
 def test_rows_that_are_no_json_object(tmp_path: Path) -> None:

@@ -112,6 +112,10 @@ def test_an_integer_that_no_double_holds_is_refused(name: str, number: str) -> N
     [
         ('now - customer.since > duration("30d")', "duration: "),
         ('customer.since > timestamp("nope")', "timestamp: "),
+        ('customer.since - now > duration("500ns")', "duration: '500ns' is finer than a microsecond"),
+        ('customer.since - now > duration("1.0000005s")', "finer than a microsecond"),
+        ('customer.since > timestamp("2026-01-01T00:00:00.0000009Z")', "finer than a microsecond"),
+        ('customer.since - now > duration("9223372037s")', "duration: '9223372037s' is longer than 292 years"),
         ("customer.age == 1 / 0", "/: division by zero"),
         ("customer.age == 1 % 0", "%: modulo by zero"),
         ("customer.age == -9007199254740992 * 9007199254740992", "*: integer overflow"),
@@ -135,6 +139,20 @@ def test_a_constant_without_a_value_is_refused(source: str, said: str) -> None:
 )
 def test_what_cannot_be_parsed_is_a_rule_error(source: str) -> None:
     assert refused(source).message
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'customer.since - now > duration("1us")',
+        'customer.since - now > duration("-1.000001s")',
+        'customer.since - now > duration("9223372036.854775s")',
+        'customer.since > timestamp("2026-01-01T00:00:00.000001Z")',
+        'customer.since > timestamp("2026-01-01T00:00:00.123456000+02:00")',
+    ],
+)
+def test_times_in_whole_microseconds_load(source: str) -> None:
+    assert check(source).kind == "bool"
 
 
 def test_long_chains_load_and_match() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from rules.checking import Environment
 from rules.errors import EvaluationError
-from rules.programs import Program, compile_program
+from rules.programs import STEPS, Program, compile_program
 from rules.types import AttributeType
 from tests.rules.declared import NOW, Case
 from tests.rules.oracle import ERROR, Answer, Oracle
@@ -160,6 +160,43 @@ def test_comprehensions(text: str) -> None:
 def test_times(text: str) -> None:
     for value in [NOW, NOW - timedelta(days=4000, microseconds=1), "2026-01-01T00:00:00Z", 5]:
         assert_agree(text, x=value)
+
+
+# Durations are 64 bits of nanoseconds: what does not fit is an error.
+@pytest.mark.parametrize("text", ["X - Y", "Y - X", 'X - Y + duration("1us")', 'Y - X - duration("1us")'])
+def test_the_longest_duration(text: str) -> None:
+    start = datetime(1700, 1, 1, tzinfo=UTC)
+    longest = LARGEST // 1000
+    for length in [longest - 1, longest, longest + 1, 2 * longest]:
+        assert_agree(text, x=start + timedelta(microseconds=length), y=start)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "customer.x.all(a, !customer.x.exists(b, a + b < 0))",
+        "customer.x.exists(a, customer.x.exists(b, a + b < 0))",
+        "customer.x.map(a, customer.x.filter(b, b > a)).size() == 0",
+        "customer.x.all(a, customer.x.all(b, customer.x.all(c, a + b + c >= 0)))",
+    ],
+)
+def test_comprehensions_that_take_too_long_have_no_answer(text: str) -> None:
+    program = compiled(text.replace("customer.x", "X"))
+    frame = frame_of(Case({"x": list(range(3_000))}, {}, NOW, UTC))
+    assert frame.steps == STEPS
+    with pytest.raises(EvaluationError, match="too many steps"):
+        program(frame)
+    assert frame.steps == 0
+
+
+def test_each_outermost_comprehension_has_steps_of_its_own() -> None:
+    program = compiled("X.all(a, a >= 0) && X.all(a, a < 1000000)")
+    frame = frame_of(Case({"x": list(range(STEPS - 1))}, {}, NOW, UTC))
+    for _ in range(3):
+        assert program(frame) is True
+    longer = frame_of(Case({"x": list(range(STEPS + 1))}, {}, NOW, UTC))
+    with pytest.raises(EvaluationError, match="too many steps"):
+        program(longer)
 
 
 def test_days_are_counted_on_the_customers_wall_clock() -> None:

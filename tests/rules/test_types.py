@@ -27,6 +27,8 @@ MOMENT = datetime(2026, 1, 31, 9, tzinfo=UTC)
         ("timestamp", "2026-01-31T09:00:00.123456Z", MOMENT.replace(microsecond=123456)),
         ("list<string>", [], []),
         ("list<string>", ["a", "b"], ["a", "b"]),
+        ("string", "x" * 10_000, "x" * 10_000),
+        ("list<string>", ["x"] * 1_000, ["x"] * 1_000),
     ],
 )
 def test_accepted(kind: str, raw: Any, value: Any) -> None:
@@ -53,6 +55,9 @@ def test_accepted(kind: str, raw: Any, value: Any) -> None:
             ("timestamp", raw, "between the years 1 and 9999")
             for raw in ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00")
         ],
+        ("string", "x" * 10_001, "at most 10,000 characters, got 10,001"),
+        ("list<string>", ["x" * 10_001], "at most 10,000 characters, got 10,001"),
+        ("list<string>", ["x"] * 1_001, "at most 1,000 items, got 1,001"),
         *[("list<string>", raw, "a list of strings") for raw in ("ab", ["a", 1], [None], ("a",), {"a": 1})],
     ],
 )
