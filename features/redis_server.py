@@ -147,6 +147,8 @@ def _launch(directory: Path, socket_path: Path, appendfsync: str, maxmemory: int
         "appendonly": "yes",
         "appendfsync": appendfsync,
         "save": "",
+        # A rewrite takes a core for seconds and shrinks little, as most of the file is records: not at every 64 MB.
+        "auto-aof-rewrite-min-size": "512mb",
         "maxmemory": str(maxmemory),
         "maxmemory-policy": "noeviction",
         "loglevel": "notice",
