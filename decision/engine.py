@@ -1,7 +1,7 @@
 """The engine: decide on the cached state, commit if it still stands, else decide again on the state the reply brought.
 
 In the common case one round trip. Whatever goes wrong (the store is away, slow or full, the clock is off, the time is
-up), the caller gets the declared fallback or nothing, in time, and nobody is contacted by that answer. A commit whose
+up), the caller gets the declared fallback or nothing, in time, and that answer contacts nobody. A commit whose
 reply never came may have been applied: it is not sent again, and a retry with the same request id gets its answer.
 """
 

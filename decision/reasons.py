@@ -44,7 +44,11 @@ class Reason(StrEnum):
 
 
 class Degradation(StrEnum):
-    """What could not be relied on while answering. Any of these means that nobody was contacted by this answer."""
+    """What could not be relied on while answering. The answer itself contacts nobody.
+
+    With `deadline` and `store_unavailable` a commit may have been under way whose reply never came; a retry with the
+    same request id tells.
+    """
 
     STORE_UNAVAILABLE = "store_unavailable"
     STORE_FULL = "store_full"

@@ -105,40 +105,27 @@ def _call(node: Call) -> Program:
     return _official(name, args, node.method)
 
 
-def _and(left: Program, right: Program) -> Program:
-    def both(frame: Frame) -> bool:
-        try:
-            first = left(frame)
-        except EvaluationError:
-            if right(frame) is False:
-                return False
-            raise
-        if first is False:
-            return False
-        second = right(frame)
-        if second is False or (first is True and second is True):
-            return bool(second)
-        raise EvaluationError("&& needs booleans")
+def _joined(decisive: bool) -> Callable[[Program, Program], Program]:
+    """`&&` (decided by false) and `||` (by true): the decisive value on either side absorbs the other's error."""
 
-    return both
+    def build(left: Program, right: Program) -> Program:
+        def joined(frame: Frame) -> bool:
+            try:
+                first = left(frame)
+            except EvaluationError:
+                if right(frame) is decisive:
+                    return bool(decisive)
+                raise
+            if first is decisive:
+                return bool(decisive)
+            second = right(frame)
+            if second is decisive or (type(first) is bool and type(second) is bool):
+                return bool(second)
+            raise EvaluationError("&& and || need booleans")
 
+        return joined
 
-def _or(left: Program, right: Program) -> Program:
-    def either(frame: Frame) -> bool:
-        try:
-            first = left(frame)
-        except EvaluationError:
-            if right(frame) is True:
-                return True
-            raise
-        if first is True:
-            return True
-        second = right(frame)
-        if second is True or (first is False and second is False):
-            return bool(second)
-        raise EvaluationError("|| needs booleans")
-
-    return either
+    return build
 
 
 def _not(operand: Program) -> Program:
@@ -208,8 +195,8 @@ def _in_band(value: Program, low: Program, high: Program) -> Program:
 
 
 _SPECIAL: dict[str, Callable[..., Program]] = {
-    "_&&_": _and,
-    "_||_": _or,
+    "_&&_": _joined(decisive=False),
+    "_||_": _joined(decisive=True),
     "!_": _not,
     "_?_:_": _choose,
     "@not_strictly_false": _not_strictly_false,
