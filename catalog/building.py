@@ -63,6 +63,7 @@ class _Builder:
             consent_masks=self._consent_masks(),
             needs=self._needs(),
             policies=policies,
+            policy_names=tuple(policy.name for policy in policies),
             history=max((policy.window for policy in policies), default=0),
             propensity=np.array([action.propensity for _ in every_channel for action in actions]),
             value=np.array([action.value for _ in every_channel for action in actions]),

@@ -142,6 +142,7 @@ class Plan:
     consent_masks: Mapping[str, int]
     needs: Mapping[tuple[str, str], int]
     policies: tuple[Policy, ...]
+    policy_names: tuple[str, ...]
     history: int
     propensity: Vector
     value: Vector
@@ -155,7 +156,7 @@ class Plan:
     exploration_rate: float
     control: ControlGroup | None
     fallback: Mapping[str, Treatment]
-    counting: dict[tuple[str, ...], tuple[int, ...]] = field(default_factory=dict)  # memory of decision.policy
+    counting: dict[object, tuple[int, ...]] = field(default_factory=dict)  # memory of decision.policy
 
     @property
     def lifetime_ms(self) -> int:

@@ -1,18 +1,13 @@
-"""An answer and its record, as JSON. The record holds the answer's bytes and what the decision was made on."""
+"""An answer as JSON, and what follows from it: contacts, messages to send."""
 
-from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 import orjson
 
 from catalog.plan import Plan
 from decision.decide import Decision, Pick
 from decision.reasons import Degradation
-from decision.request import NextActionRequest
-from features.customer import Contact, Customer, moment
-
-RECORD_VERSION = 1
+from features.customer import Contact, moment
 
 
 def answer_body(
@@ -26,7 +21,7 @@ def answer_body(
             "customer_id": customer_id,
             "status": decision.status,
             "reason": decision.reason,
-            "actions": [_action(pick) for pick in decision.picks],
+            "actions": [action_of(pick) for pick in decision.picks],
             "valid_until": None if until is None else moment(until),
             "degraded": degraded,
             "catalog": plan.digest,
@@ -35,7 +30,8 @@ def answer_body(
     )
 
 
-def _action(pick: Pick) -> dict[str, Any]:
+def action_of(pick: Pick) -> dict[str, Any]:
+    """One pick, as answers show it."""
     treatment, chosen = pick.treatment, pick.chosen
     return {
         "action": treatment.action,
@@ -49,38 +45,6 @@ def _action(pick: Pick) -> dict[str, Any]:
         "probability": chosen.probability if chosen else None,
         "fallback": chosen is None,
     }
-
-
-def record_body(
-    plan: Plan, request: NextActionRequest, customer: Customer, decision: Decision, decision_id: str, answer: bytes
-) -> bytes:
-    """What explains the decision: request, the state it was made on, the draw, what each gate and policy said."""
-    return orjson.dumps(
-        {
-            "v": RECORD_VERSION,
-            "id": decision_id,
-            "at": decision.now,
-            "catalog": plan.digest,
-            "request": orjson.Fragment(msgspec.json.encode(request)),
-            "customer": {
-                "attributes": customer.attributes,
-                "consents": msgspec.to_builtins(customer.consents),
-                "test": customer.test,
-            },
-            "seed": decision.seed,
-            "removed": {gate.value: count for gate, count in decision.removed.items()},
-            "left": {policy.name: left for policy, left in zip(plan.policies, decision.left, strict=True)},
-            "withheld": [_action(pick) for pick in decision.withheld],
-            "answer": orjson.Fragment(answer),
-        },
-        option=orjson.OPT_UTC_Z,
-    )
-
-
-def answer_in(record: bytes) -> bytes:
-    """The answer that `record` keeps, byte for byte what was sent."""
-    kept: Mapping[str, Any] = orjson.loads(record)
-    return orjson.dumps(kept["answer"])
 
 
 def contacts_of(decision: Decision, decision_id: str) -> tuple[Contact, ...]:

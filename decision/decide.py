@@ -35,16 +35,16 @@ def view_of(plan: Plan, customer: Customer, before: View | None = None) -> View:
     has not changed since is taken from it.
     """
     if before is not None and before.customer.attributes is customer.attributes:
-        known = before.customer.contacts
-        if customer.contacts[: len(known)] == known:
-            added = counted_times(plan, customer.contacts[len(known) :])
+        known, labels = before.customer.log, before.customer.labels
+        if customer.log[: len(known)] == known and customer.labels[: len(labels)] == labels:
+            added = counted_times(plan, customer.labels, customer.log[len(known) :])
             counted = tuple(old + new if new else old for old, new in zip(before.counted, added, strict=True))
             return View(customer, before.attributes, counted)
     kinds = plan.customer_types
     attributes = {
         name: value for name, value in customer.attributes.items() if name in kinds and fits(kinds[name], value)
     }
-    return View(customer, attributes, counted_times(plan, customer.contacts))
+    return View(customer, attributes, counted_times(plan, customer.labels, customer.log))
 
 
 @dataclass(slots=True)

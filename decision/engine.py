@@ -12,10 +12,11 @@ from hashlib import blake2b
 import msgspec
 
 from catalog.plan import Plan
-from decision.answer import answer_body, answer_in, contacts_of, outbox_entries, record_body
+from decision.answer import answer_body, contacts_of, outbox_entries
 from decision.decide import Decision, View, decide, fallback_only, view_of
 from decision.policy import KEPT_ANYWAY
 from decision.reasons import Degradation, Reason, Status
+from decision.record import answer_in, record_body
 from decision.request import Ask, NextActionRequest, RequestError, resolve
 from decision.turns import Turns
 from features.cache import Snapshot
@@ -113,7 +114,7 @@ class Engine:
                 ttl_ms=store.lifetime_ms(customer),
                 request=identity,
                 decision_id=decision_id,
-                record=record_body(plan, request, snapshot.customer, decision, decision_id, answer),
+                record=record_body(plan, request, snapshot.body, decision, decision_id, answer),
                 outbox=() if customer.test else outbox_entries(decision, decision_id, ask.customer_id),
                 ticket=ticket,
             )

@@ -1,34 +1,39 @@
 """Contact policy: which treatments the contacts so far leave open. Pure; the one place where caps are decided."""
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from catalog.plan import Plan, Policy, Treatment
-from features.customer import Contact
+from features.customer import Labels, Logged
 
 MOST_REMEMBERED = 100_000
-KEPT_ANYWAY = 100  # contacts no policy counts today, kept so that a new or longer policy starts with what is known
+KEPT_ANYWAY = 50  # contacts no policy counts today, kept so that a new or longer policy starts with what is known
 
 
-def counting(plan: Plan, contact: Contact) -> tuple[int, ...]:
-    """The numbers of the policies that count `contact`, by its labels as they were at contact time."""
-    labels = (contact.direction, contact.channel, contact.group, contact.action)
+def counting(plan: Plan, labels: Labels) -> tuple[int, ...]:
+    """The numbers of the policies that count a contact with these labels, which are those of contact time."""
     known = plan.counting.get(labels)
     if known is None:
-        named = dict(zip(("direction", "channel", "group", "action"), labels, strict=True))
-        named["treatment"] = f"{contact.action}/{contact.channel}"
+        named = {
+            "direction": labels.direction,
+            "channel": labels.channel,
+            "group": labels.group,
+            "action": labels.action,
+            "treatment": f"{labels.action}/{labels.channel}",
+        }
         known = tuple(number for number, policy in enumerate(plan.policies) if policy.counts(named))
         if len(plan.counting) < MOST_REMEMBERED:
             plan.counting[labels] = known
     return known
 
 
-def counted_times(plan: Plan, contacts: Iterable[Contact]) -> tuple[list[int], ...]:
+def counted_times(plan: Plan, labels: Sequence[Labels], log: Iterable[Logged]) -> tuple[list[int], ...]:
     """Per policy, the times (microseconds, ascending) of the contacts that it counts, however old."""
     times: tuple[list[int], ...] = tuple([] for _ in plan.policies)
-    for contact in contacts:
-        for number in counting(plan, contact):
-            times[number].append(contact.at)
+    counted_by = [[times[number] for number in counting(plan, each)] for each in labels]
+    for contact in log:
+        for counted in counted_by[contact.labels]:
+            counted.append(contact.at)
     for counted in times:
         counted.sort()
     return times

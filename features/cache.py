@@ -14,13 +14,16 @@ T = TypeVar("T")
 
 
 class Snapshot:
-    """A customer as of one version. `view` caches what is derived from it under one catalog."""
+    """A customer as of one version. `body` is the encoded customer, b"" where there is none; `view` caches what is
+    derived from it under one catalog.
+    """
 
-    __slots__ = ("_view", "_view_of", "customer", "last", "version")
+    __slots__ = ("_view", "_view_of", "body", "customer", "last", "version")
 
-    def __init__(self, version: bytes, last: int, customer: Customer) -> None:
+    def __init__(self, version: bytes, last: int, body: bytes, customer: Customer) -> None:
         self.version = version
         self.last = last
+        self.body = body
         self.customer = customer
         self._view_of: object | None = None
         self._view: object | None = None
@@ -33,7 +36,7 @@ class Snapshot:
         return self._view  # type: ignore[return-value]
 
 
-UNKNOWN = Snapshot(b"", 0, EMPTY)
+UNKNOWN = Snapshot(b"", 0, b"", EMPTY)
 
 
 class Cache:

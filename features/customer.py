@@ -22,7 +22,10 @@ class Consent(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Contact(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One occasion on which the customer was, or is about to be, reached; its labels are those of that moment."""
+    """One occasion on which the customer was, or is about to be, reached; its labels are those of that moment.
+
+    `decision` is the id of the decision that granted it, 32 hex digits.
+    """
 
     at: int
     action: str
@@ -32,28 +35,53 @@ class Contact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     decision: str
 
 
+class Labels(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What contact policies tell contacts apart by."""
+
+    action: str
+    channel: str
+    group: str
+    direction: str
+
+
+class Logged(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A contact as a customer's state keeps it: `labels` is the number of its labels there. 29 bytes instead of 80."""
+
+    at: int
+    labels: int
+    decision: bytes
+
+
 class Customer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Typed attributes, consents per purpose and recent contacts, oldest first.
 
     A `test` customer is decided for like any other, but nothing is ever emitted to them. `erased` is when all about the
-    customer was last erased, 0 for never: a yes from before then no longer counts.
+    customer was last erased, 0 for never: a yes from before then no longer counts. Labels repeat a lot from contact to
+    contact, so each is kept once, in `labels`, and `log` names it by number.
     """
 
     attributes: dict[str, Any] = {}
     consents: dict[str, Consent] = {}
-    contacts: tuple[Contact, ...] = ()
     test: bool = False
     erased: int = 0
+    labels: tuple[Labels, ...] = ()
+    log: tuple[Logged, ...] = ()
 
     @property
     def known(self) -> bool:
         """There is anything to tell about them."""
-        return bool(self.attributes or self.consents or self.contacts or self.test)
+        return bool(self.attributes or self.consents or self.log or self.test)
 
     @property
     def anonymous(self) -> bool:
         """Nobody has told us anything about them: all we know comes from our own contacts."""
         return not self.attributes and not self.consents and not self.test
+
+    @property
+    def contacts(self) -> tuple[Contact, ...]:
+        """The log with its labels spelled out, oldest first."""
+        names = [(each.action, each.channel, each.group, each.direction) for each in self.labels]
+        return tuple(Contact(each.at, *names[each.labels], each.decision.hex()) for each in self.log)
 
 
 EMPTY = Customer()
@@ -90,14 +118,34 @@ def with_consent(customer: Customer, purpose: str, statement: Consent) -> Custom
     return msgspec.structs.replace(customer, consents={**customer.consents, purpose: statement})
 
 
-def with_contacts(customer: Customer, added: tuple[Contact, ...], keep_since: int, keep_latest: int) -> Customer:
+def with_contacts(
+    customer: Customer, added: tuple[Contact, ...], keep_since: int = 0, keep_latest: int = 0
+) -> Customer:
     """`added` appended; older contacts are dropped unless newer than `keep_since` or among the `keep_latest` last."""
-    contacts = customer.contacts
-    spare = len(contacts) - keep_latest
+    log, labels = customer.log, customer.labels
+    spare = len(log) - keep_latest
     dropped = 0
-    while dropped < spare and contacts[dropped].at <= keep_since:
+    while dropped < spare and log[dropped].at <= keep_since:
         dropped += 1
-    return msgspec.structs.replace(customer, contacts=contacts[dropped:] + added)
+    if dropped:
+        log = log[dropped:]
+        if len(labels) > len(log) + _SPARE_LABELS:
+            labels, log = _only_used(labels, log)
+    for contact in added:
+        label = Labels(contact.action, contact.channel, contact.group, contact.direction)
+        if label not in labels:
+            labels = (*labels, label)
+        log = (*log, Logged(contact.at, labels.index(label), bytes.fromhex(contact.decision)))
+    return msgspec.structs.replace(customer, labels=labels, log=log)
+
+
+_SPARE_LABELS = 16  # that no contact has any more, before they are cleared away
+
+
+def _only_used(labels: tuple[Labels, ...], log: tuple[Logged, ...]) -> tuple[tuple[Labels, ...], tuple[Logged, ...]]:
+    numbers = {old: new for new, old in enumerate(sorted({each.labels for each in log}))}
+    kept = tuple(Logged(each.at, numbers[each.labels], each.decision) for each in log)
+    return tuple(labels[old] for old in numbers), kept
 
 
 def micros(moment: datetime) -> int:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from features.errors import LayoutMismatch
 from features.link import Link
 
-FORMAT = 1
+FORMAT = 2
 META = "tino:meta"
 PARTITIONS = 16
 MOST_PARTITIONS = 16384  # the slots of a cluster

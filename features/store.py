@@ -82,7 +82,7 @@ class CustomerStore:
             case Committed(version=version, last_us=last):
                 if version == commit.expected:
                     return outcome, None
-                snapshot = Snapshot(version, last, customer)
+                snapshot = Snapshot(version, last, commit.body or b"", customer)
                 self.cache.put(commit.customer_id, snapshot)
                 return outcome, snapshot
             case Moved(stored=Stored() as stored):
@@ -155,4 +155,4 @@ def _snapshot(stored: Stored) -> Snapshot:
     if not stored.version:
         return UNKNOWN
     customer = decode(stored.body) if stored.body else Customer(erased=stored.last_us)
-    return Snapshot(stored.version, stored.last_us, customer)
+    return Snapshot(stored.version, stored.last_us, stored.body, customer)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("api", "bench", "catalog", "decision", "examples", "features", "rules")
+ROOMS = ("api", "archive", "bench", "catalog", "decision", "examples", "features", "models", "rules")
 FRONTS = {"service", "cli"}
 
 # Replay rests on these: time and randomness are arguments, what they read and write is what they are given.

@@ -22,6 +22,7 @@ from decision.decide import Decision, Pick, decide, view_of
 from decision.request import NextActionRequest, resolve
 from features.customer import Consent, Contact, Customer, micros
 from rules.types import AttributeType, coerce
+from tests.customers import SOME_DECISION, customer_of
 
 ROOT = Path(__file__).parent.parent / "cases"
 FOLDERS = sorted(path for path in ROOT.iterdir() if path.is_dir())
@@ -66,7 +67,7 @@ def _customer(data: dict[str, Any], plan: Plan, now: int) -> Customer:
     attributes = {name: _attribute(plan, name, value) for name, value in data.get("attributes", {}).items()}
     consents = {name: Consent(granted, now - 1) for name, granted in data.get("consents", {}).items()}
     contacts = tuple(_contact(plan, contact, now) for contact in data.get("contacts", ()))
-    return Customer(attributes, consents, contacts, data.get("test", False))
+    return customer_of(attributes, consents, contacts, data.get("test", False))
 
 
 def _attribute(plan: Plan, name: str, value: Any) -> Any:
@@ -77,9 +78,9 @@ def _attribute(plan: Plan, name: str, value: Any) -> Any:
 def _contact(plan: Plan, data: dict[str, str], now: int) -> Contact:
     at = now - microseconds(data["age"])
     if "treatment" not in data:
-        return Contact(at, data["action"], data["channel"], data["group"], data["direction"], "d")
+        return Contact(at, data["action"], data["channel"], data["group"], data["direction"], SOME_DECISION)
     known = next(treatment for treatment in plan.treatments if treatment and treatment.id == data["treatment"])
-    return Contact(at, known.action, known.channel, known.group, known.direction, "d")
+    return Contact(at, known.action, known.channel, known.group, known.direction, SOME_DECISION)
 
 
 def as_data(plan: Plan, decision: Decision) -> dict[str, Any]:

@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.plan import Plan
-from decision.answer import answer_body, answer_in, contacts_of, outbox_entries, record_body
+from decision.answer import answer_body, contacts_of, outbox_entries
 from decision.decide import Decision, decide, view_of
 from decision.reasons import Degradation
+from decision.record import RECORD_VERSION, Outcome, Record, RecordError, answer_in, read_record, record_body
 from decision.request import NextActionRequest, resolve
-from features.customer import Consent, Contact, Customer, moment
+from features.customer import Consent, Contact, Customer, encode, moment
+from tests.customers import SOME_DECISION, customer_of
 from tests.decision.plans import plan_of
 
 NOW = 1_760_000_000_000_001
@@ -61,7 +63,7 @@ customers = st.builds(
 def test_the_record_holds_the_answer_byte_for_byte(plan: Plan, customer: Customer, page: str) -> None:
     request, decision = decided(plan, customer, context={"page": page})
     answer = answer_body(plan, "c-1", decision, ID, ())
-    assert answer_in(record_body(plan, request, customer, decision, ID, answer)) == answer
+    assert answer_in(record_body(plan, request, encode(customer), decision, ID, answer)) == answer
 
 
 def test_an_answer_in_full(plan: Plan) -> None:
@@ -105,35 +107,49 @@ def test_an_answer_in_full(plan: Plan) -> None:
 
 
 def test_a_record_holds_what_the_decision_was_made_on(plan: Plan) -> None:
-    customer = Customer(
+    customer = customer_of(
         {"name": "Ana", "email": "a@example.com", "undeclared": 1},
         {"marketing": Consent(True, 5, "form")},
-        (Contact(NOW - 1, "b", "email", "", "outbound", "d"),),
+        (Contact(NOW - 1, "b", "email", "", "outbound", SOME_DECISION),),
         test=True,
     )
     request, decision = decided(plan, customer, context={"page": "home"}, request_id="r-1")
-    record = json.loads(record_body(plan, request, customer, decision, ID, answer_body(plan, "c-1", decision, ID, ())))
-    assert record.pop("answer")["decision_id"] == ID
-    assert record == {
-        "v": 1,
-        "id": ID,
-        "at": NOW,
-        "catalog": plan.digest,
-        "request": {
-            "customer_id": "c-1",
-            "channels": ["web", "email"],
-            "placements": ["top"],
-            "context": {"page": "home"},
-            "limit": 1,
-            "request_id": "r-1",
-            "dry_run": False,
-        },
-        "customer": {"attributes": customer.attributes, "consents": {"marketing": [True, 5, "form"]}, "test": True},
-        "seed": 2**64 - 1,
-        "removed": {"content": 1},
-        "left": {"p": 1},
-        "withheld": [],
+    answer = answer_body(plan, "c-1", decision, ID, ())
+    record = read_record(record_body(plan, request, encode(customer), decision, ID, answer))
+    assert json.loads(record.request) == {
+        "customer_id": "c-1",
+        "channels": ["web", "email"],
+        "placements": ["top"],
+        "context": {"page": "home"},
+        "limit": 1,
+        "request_id": "r-1",
+        "dry_run": False,
     }
+    assert record == Record(
+        RECORD_VERSION,
+        ID,
+        "c-1",
+        NOW,
+        plan.digest,
+        2**64 - 1,
+        record.request,
+        encode(customer),
+        answer,
+        Outcome({"content": 1}, {"p": 1}),
+    )
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"\x90", b"\x9c\x03" + bytes(11)])
+def test_what_is_no_record_is_refused(body: bytes) -> None:
+    with pytest.raises(RecordError, match="no record"):
+        read_record(body)
+
+
+def test_a_record_of_another_format_is_refused(plan: Plan) -> None:
+    request, decision = decided(plan, Customer(), context={"page": "home"})
+    body = record_body(plan, request, b"", decision, ID, b"{}")
+    with pytest.raises(RecordError, match="format 3"):
+        read_record(body[:1] + b"\x03" + body[2:])
 
 
 def test_contacts_and_messages_are_of_what_was_granted(plan: Plan) -> None:

@@ -13,6 +13,7 @@ from decision.decide import decide, fallback_only, view_of
 from decision.reasons import Reason, Status
 from decision.request import NextActionRequest, resolve
 from features.customer import Consent, Contact, Customer
+from tests.customers import SOME_DECISION, customer_of
 from tests.decision.cases import as_data
 from tests.decision.plans import plan_of
 
@@ -61,14 +62,16 @@ def twin() -> Plan:
 
 
 customers = st.builds(
-    Customer,
+    customer_of,
     st.fixed_dictionaries(
         {}, optional={"email": st.sampled_from(["", "a@example.com"]), "name": st.text(), "visits": st.integers(0, 3)}
     ),
     st.dictionaries(st.sampled_from(["marketing", "service"]), st.builds(Consent, st.booleans(), st.just(0))),
     st.lists(
         st.builds(
-            lambda age, action: Contact(NOW - age, action, "web", "g" if action in "ab" else "", "inbound", "d"),
+            lambda age, action: Contact(
+                NOW - age, action, "web", "g" if action in "ab" else "", "inbound", SOME_DECISION
+            ),
             st.integers(0, 30 * HOUR),
             st.sampled_from("abcd"),
         ),

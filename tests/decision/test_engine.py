@@ -12,9 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from catalog.plan import Plan
-from decision.answer import answer_in
 from decision.engine import Answer, Engine
 from decision.reasons import Degradation, Reason, Status
+from decision.record import answer_in, read_record
 from decision.request import NextActionRequest, RequestError
 from features.cache import Cache
 from features.clock import ServerClock
@@ -271,7 +271,7 @@ async def test_a_decision_is_found_by_its_id_though_a_try_was_lost(store: Custom
     assert (answer.status, answer.lost) == (Status.DECIDED, 1)
     record = await store.ledger.record(body["decision_id"], PATIENT)
     assert record is not None
-    assert parse_decision_id(body["decision_id"])[1] == json.loads(record)["at"] // 1000
+    assert parse_decision_id(body["decision_id"])[1] == read_record(record).at // 1000
 
 
 async def test_every_try_has_an_id_of_its_own(redis_url: str, store: CustomerStore, plan: Plan) -> None:
@@ -286,8 +286,8 @@ async def test_every_try_has_an_id_of_its_own(redis_url: str, store: CustomerSto
     seed, first, second = ((number).to_bytes(8) for number in (1, 2, 3))
     assert body["decision_id"].endswith(second.hex())
     (record,) = await stream(store, "decisions")
-    assert json.loads(record)["seed"] == int.from_bytes(seed), "the draws stay the same from try to try"
-    assert first.hex() not in record.decode()
+    assert read_record(record).seed == int.from_bytes(seed), "the draws stay the same from try to try"
+    assert first.hex().encode() not in record
 
 
 async def test_tries_lost_before_a_repeated_answer_are_told(store: CustomerStore, engine: Engine) -> None:

@@ -10,6 +10,7 @@ from catalog.plan import customer_zone, schedule_of
 from decision.decide import view_of
 from features.customer import EMPTY, Contact, Customer
 from rules.masks import bits
+from tests.customers import SOME_DECISION, customer_of
 from tests.decision.plans import plan_of
 
 moments = st.none() | st.integers(-3, 6)
@@ -62,8 +63,8 @@ channels: {web: {direction: inbound}}
 """)
     fitting = {"name": "Ana", "visits": 3, "spend": 2.5, "vip": True, "tags": ["a"]}
     stored = {**fitting, "gone": 1}
-    contact = Contact(5, "a", "web", "", "inbound", "d")
-    view = view_of(plan, Customer(stored, contacts=(contact,)))
+    contact = Contact(5, "a", "web", "", "inbound", SOME_DECISION)
+    view = view_of(plan, customer_of(stored, contacts=(contact,)))
     assert (view.attributes, view.counted) == (fitting, ([5],))
     wrong = {"name": 1, "visits": True, "spend": 2, "vip": 1, "tags": "a"}
     assert view_of(plan, Customer(wrong)).attributes == {}

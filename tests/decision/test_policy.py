@@ -11,6 +11,7 @@ from catalog.plan import Plan, Treatment
 from decision.decide import view_of
 from decision.policy import Allowance, counted_times, remaining
 from features.customer import Contact, Customer
+from tests.customers import SOME_DECISION, customer_of
 from tests.decision.plans import plan_of
 
 GRID = """
@@ -59,9 +60,9 @@ def _plan(declared: list[dict[str, Any]]) -> Plan:
 
 def _customer(contacts: list[tuple[int, str, str, str]]) -> Customer:
     oldest_first = sorted(contacts, key=lambda contact: -contact[0])
-    return Customer(
+    return customer_of(
         contacts=tuple(
-            Contact(NOW - age, action, channel, group, "outbound" if channel == "email" else "inbound", "d")
+            Contact(NOW - age, action, channel, group, "outbound" if channel == "email" else "inbound", SOME_DECISION)
             for age, action, channel, group in oldest_first
         )
     )
@@ -79,7 +80,7 @@ def _in_scope(scope: dict[str, list[str]], contact: Contact) -> bool:
 
 
 def _as_contact(treatment: Treatment) -> Contact:
-    return Contact(NOW, treatment.action, treatment.channel, treatment.group, treatment.direction, "d")
+    return Contact(NOW, treatment.action, treatment.channel, treatment.group, treatment.direction, SOME_DECISION)
 
 
 def _blocked(declared: list[dict[str, Any]], contacts: list[Contact], treatment: Treatment) -> bool:
@@ -101,7 +102,7 @@ def test_allowance_is_what_counting_by_the_definition_gives(
 ) -> None:
     plan, customer = _plan(declared), _customer(contacts)
     treatments = [treatment for treatment in plan.treatments if treatment is not None]
-    allowance = Allowance(plan, counted_times(plan, customer.contacts), NOW)
+    allowance = Allowance(plan, counted_times(plan, customer.labels, customer.log), NOW)
     seen = list(customer.contacts)
     for pick in [*picks, 0]:
         blocked = allowance.blocked()
@@ -118,9 +119,9 @@ def test_a_view_carried_over_is_the_view_computed_anew(
     declared: list[dict[str, Any]], contacts: list[tuple[int, str, str, str]], kept: int
 ) -> None:
     plan, after = _plan(declared), _customer(contacts)
-    before = replace(after, contacts=after.contacts[:kept])
+    before = replace(after, log=after.log[:kept])
     assert view_of(plan, after, view_of(plan, before)) == view_of(plan, after)
-    forgotten = replace(after, contacts=after.contacts[1:])
+    forgotten = replace(after, log=after.log[1:])
     assert view_of(plan, forgotten, view_of(plan, before)) == view_of(plan, forgotten)
     told = replace(after, attributes={"email": "a@example.com"})
     assert view_of(plan, told, view_of(plan, before)) == view_of(plan, told)
@@ -141,7 +142,7 @@ def test_a_window_is_open_at_its_old_end() -> None:
 
 def test_a_copied_allowance_is_taken_from_alone() -> None:
     plan = plan_of(GRID + "contact_policies: {p: {limit: 1, rolling: 1s}}\n")
-    allowance = Allowance(plan, counted_times(plan, ()), NOW)
+    allowance = Allowance(plan, counted_times(plan, (), ()), NOW)
     copied = allowance.copy()
     copied.take(next(treatment for treatment in plan.treatments if treatment is not None))
     assert (allowance.left, copied.left) == ([1], [0])
@@ -149,13 +150,15 @@ def test_a_copied_allowance_is_taken_from_alone() -> None:
 
 def test_a_policy_without_scope_covers_everything_and_limit_0_means_never() -> None:
     plan = plan_of(GRID + "contact_policies: {never: {limit: 0, rolling: 1s}}\n")
-    assert Allowance(plan, counted_times(plan, ()), NOW).blocked() == plan.declared
+    assert Allowance(plan, counted_times(plan, (), ()), NOW).blocked() == plan.declared
 
 
 def test_a_contact_is_counted_by_its_labels_of_then() -> None:
     plan = plan_of(GRID + "contact_policies: {p: {limit: 1, rolling: 1d, scope: {group: g}}}\n")
-    of_old = Contact(NOW - 1, "c", "web", "g", "inbound", "d")  # `c` was in `g` then, and is in `h` now
-    assert counted_times(plan, [of_old]) == ([NOW - 1],)
-    blocked = Allowance(plan, counted_times(plan, [of_old]), NOW).blocked()
+    of_old = Contact(NOW - 1, "c", "web", "g", "inbound", SOME_DECISION)  # `c` was in `g` then, and is in `h` now
+    customer = customer_of(contacts=[of_old])
+    counted = counted_times(plan, customer.labels, customer.log)
+    assert counted == ([NOW - 1],)
+    blocked = Allowance(plan, counted, NOW).blocked()
     names = {t.id for t in plan.treatments if t is not None and blocked >> t.bit & 1}
     assert names == {"a/web", "a/in_app", "a/email", "b/in_app", "b/email"}

@@ -9,6 +9,7 @@ from typing import Any
 
 from api.metrics import Metrics
 from decision.reasons import EMPTIED_BY, Degradation, Gate, Reason, Status
+from decision.record import read_record
 from features import redis_probe
 from features.redis_server import socket_for
 from settings import PREFIX, Settings
@@ -33,8 +34,8 @@ def test_statuses_reasons_and_degradations() -> None:
 
 
 def test_the_fields_of_a_record(steps: list[Step], served: Served) -> None:
-    record = json.loads(entries(served.data, steps, "decisions")[0][b"r"])
-    assert names(ARCHITECTURE, "field") == list(record)
+    record = read_record(entries(served.data, steps, "decisions")[0][b"r"])
+    assert names(ARCHITECTURE, "field") == list(record.__struct_fields__)
 
 
 def test_the_fields_of_an_outbox_entry(steps: list[Step], served: Served) -> None:

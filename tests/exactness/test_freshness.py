@@ -4,9 +4,9 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-import orjson
 import pytest
 
+from decision.record import answer_in
 from features import redis_probe
 from features.keys import Layout
 from features.redis_server import EmbeddedRedis
@@ -108,4 +108,4 @@ def _last(server: EmbeddedRedis, stream: str) -> str:
 
 def _answers(server: EmbeddedRedis, stream: str, after: str, until: str) -> list[bytes]:
     entries = redis_probe.ask(server.socket_path, "XRANGE", stream, f"({after}", until)
-    return [orjson.dumps(orjson.loads(fields[3])["answer"]) for _, fields in entries]
+    return [answer_in(fields[3]) for _, fields in entries]

@@ -27,7 +27,7 @@ LIMIT = 150
 WINDOW_US = 30 * 24 * 3600 * 1_000_000
 APART_US = 3_000
 MONTH_NS = 31 * 24 * 3600 * 1_000_000_000
-BEFORE = "before"
+BEFORE = "b" * 32
 
 
 def test_no_contact_too_many_or_too_few_while_old_ones_leave_the_window(

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from decision.answer import answer_in
+from decision.record import read_record
 from features.customer import Customer
 from features.deadline import Deadline
 from features.opening import open_store
@@ -54,13 +54,13 @@ async def read_from(store: CustomerStore, customer_id: str) -> Truth:
     partition = layout.partition(customer_id)
     records = await link.ask("XRANGE", layout.decisions(partition), "-", "+", within=PATIENCE)
     outbox = await link.ask("XRANGE", layout.outbox(partition), "-", "+", within=PATIENCE)
-    kept = [(orjson.loads(record), record) for _, (*_, record) in records]
-    ours = [(entry, record) for entry, record in kept if entry["request"]["customer_id"] == customer_id]
-    answers = {entry["id"]: answer_in(record) for entry, record in ours}
+    kept = [read_record(record) for _, (*_, record) in records]
+    ours = [record for record in kept if record.customer_id == customer_id]
+    answers = {record.id: record.answer for record in ours}
     assert len(answers) == len(ours), "a decision is recorded twice"
-    asked = Counter(entry["request"].get("request_id") for entry, _ in ours)
+    asked = Counter(orjson.loads(record.request).get("request_id") for record in ours)
     sent = [entry for _, (_, message) in outbox if (entry := orjson.loads(message))["customer_id"] == customer_id]
-    log = [(entry["at"], len(entry["answer"]["actions"])) for entry, _ in ours]
+    log = [(record.at, len(orjson.loads(record.answer)["actions"])) for record in ours]
     return Truth(snapshot.customer, answers, asked, sent, log)
 
 

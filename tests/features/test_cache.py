@@ -10,7 +10,7 @@ from features.customer import EMPTY, Customer
 
 
 def snapshot(number: int) -> Snapshot:
-    return Snapshot(b"%016d" % number, number, Customer({"n": number}))
+    return Snapshot(b"%016d" % number, number, b"", Customer({"n": number}))
 
 
 steps_taken = st.tuples(st.sampled_from(["get", "put", "forget"]), st.sampled_from("abcdef"))

@@ -15,6 +15,7 @@ from features.importing import import_customers
 from features.opening import open_store
 from features.rows import read_rows
 from features.store import CustomerStore
+from tests.customers import SOME_DECISION, customer_of
 from tests.features.row_files import (
     COLUMNS,
     CSV,
@@ -82,8 +83,8 @@ async def test_one_customer_twice_in_a_file_is_told_twice_in_order(tmp_path: Pat
 
 @pytest.mark.anyio
 async def test_what_the_file_does_not_know_stays(store: CustomerStore) -> None:
-    contact = Contact(1, "a", "web", "", "inbound", "d")
-    before = Customer({"visits": 1, "spend": 2.0}, {"service": Consent(True, 1, "form")}, (contact,), test=True)
+    contact = Contact(1, "a", "web", "", "inbound", SOME_DECISION)
+    before = customer_of({"visits": 1, "spend": 2.0}, {"service": Consent(True, 1, "form")}, (contact,), test=True)
     await store.update("c", lambda customer, now: before, patient())
     rows = [(1, ImportRow("c", {"visits": 5}, {"service": True, "marketing": False}))]
     await imported(store, rows)

@@ -45,8 +45,8 @@ async def test_a_layout_is_written_down_once(link: Link) -> None:
     assert (await open_layout(link, 8)).partitions == 8
     with pytest.raises(LayoutMismatch, match="8 partitions, not 16"):
         await open_layout(link, 16)
-    await link.ask("HSET", "tino:meta", "format", 2, within=5)
-    with pytest.raises(LayoutMismatch, match="format 2"):
+    await link.ask("HSET", "tino:meta", "format", 3, within=5)
+    with pytest.raises(LayoutMismatch, match="format 3"):
         await open_layout(link, 8)
 
 

@@ -1,0 +1,146 @@
+"""The record of a decision: everything it was made from, and what came of it.
+
+It is one msgpack array. The inputs are kept as the bytes they were (the request as JSON, the customer's state as it
+stood in Redis), so that writing a record copies and replaying it reads exactly what the decision saw. What the inputs
+give, decided again, must be what stands in `outcome`; see decision.replay.
+
+A later format changes `version` or appends fields with a default, so that every record ever written can be read.
+"""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import orjson
+
+from catalog.plan import Plan
+from decision.answer import action_of
+from decision.decide import Decision
+from decision.request import NextActionRequest
+from features.customer import decode
+
+RECORD_VERSION = 2
+
+
+class Scores(msgspec.Struct, frozen=True, array_like=True):
+    """What a model said: `propensities` are little-endian doubles, one for each of the treatments in `bits`.
+
+    `bits` are little-endian 32-bit numbers of treatments in the catalog's grid, ascending.
+    """
+
+    model: str
+    bits: bytes
+    propensities: bytes
+
+
+class Outcome(msgspec.Struct, frozen=True, array_like=True):
+    """What came of a decision, apart from the answer itself.
+
+    `removed` counts the treatments each gate took out, `left` is what each contact policy allowed before the answer,
+    `withheld` what a customer of the control group would have got, as JSON.
+    """
+
+    removed: dict[str, int]
+    left: dict[str, int]
+    withheld: bytes = b"[]"
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """`at` is the service time of the decision in microseconds since 1970 UTC; `seed` (64 bits) where it drew from.
+
+    `request` is JSON; `state` the customer's state as features.customer encodes it, b"" for one nobody knows;
+    `answer` the bytes that were sent; `degraded` what could not be relied on.
+    """
+
+    version: int
+    id: str
+    customer_id: str
+    at: int
+    catalog: str
+    seed: int
+    request: bytes
+    state: bytes
+    answer: bytes
+    outcome: Outcome
+    scores: tuple[Scores, ...] = ()
+    degraded: tuple[str, ...] = ()
+
+
+class RecordError(ValueError):
+    """Bytes that are no record this version can read."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(Record)
+_request = msgspec.json.Encoder().encode
+
+
+def record_body(
+    plan: Plan, request: NextActionRequest, state: bytes, decision: Decision, decision_id: str, answer: bytes
+) -> bytes:
+    """`state` is what the customer's state was when this was decided, as bytes."""
+    return _encode(
+        Record(
+            RECORD_VERSION,
+            decision_id,
+            request.customer_id,
+            decision.now,
+            plan.digest,
+            decision.seed,
+            _request(request),
+            state,
+            answer,
+            outcome_of(plan, decision),
+        )
+    )
+
+
+def outcome_of(plan: Plan, decision: Decision) -> Outcome:
+    removed = {gate.value: count for gate, count in decision.removed.items()}
+    left = dict(zip(plan.policy_names, decision.left, strict=True))
+    if not decision.withheld:
+        return Outcome(removed, left)
+    withheld: list[dict[str, Any]] = [action_of(pick) for pick in decision.withheld]
+    return Outcome(removed, left, _request(withheld))
+
+
+def read_record(body: bytes) -> Record:
+    """Raises RecordError."""
+    try:
+        record = _decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise RecordError(f"this is no record of a decision: {error}") from None
+    if record.version != RECORD_VERSION:
+        raise RecordError(f"this record has format {record.version}, this Tino reads {RECORD_VERSION}")
+    return record
+
+
+def as_data(record: Record) -> dict[str, Any]:
+    """The record for people to read, as what JSON can say: its parts unpacked."""
+    customer = decode(record.state)
+    return {
+        **{name: getattr(record, name) for name in ("version", "id", "customer_id", "at", "catalog", "seed")},
+        "request": orjson.loads(record.request),
+        "customer": {
+            "attributes": customer.attributes,
+            "consents": {purpose: msgspec.structs.asdict(given) for purpose, given in customer.consents.items()},
+            "contacts": [msgspec.structs.asdict(contact) for contact in customer.contacts],
+            "test": customer.test,
+        },
+        "removed": record.outcome.removed,
+        "left": record.outcome.left,
+        "withheld": orjson.loads(record.outcome.withheld),
+        "propensities": {scores.model: _spelled(scores) for scores in record.scores},
+        "degraded": list(record.degraded),
+        "answer": orjson.loads(record.answer),
+    }
+
+
+def _spelled(scores: Scores) -> list[tuple[int, float]]:
+    bits, propensities = np.frombuffer(scores.bits, "<u4"), np.frombuffer(scores.propensities, "<f8")
+    return list(zip(bits.tolist(), propensities.tolist(), strict=True))
+
+
+def answer_in(body: bytes) -> bytes:
+    """The answer that a record keeps, byte for byte what was sent. Raises RecordError."""
+    return read_record(body).answer
