@@ -32,7 +32,14 @@ def visible(value: bytes) -> bool:
 
 def request_id_for(headers: RequestHeaders) -> bytes:
     """The caller's Request-Id if it can be echoed, else a random one."""
+    return echoed_request_id(headers) or new_request_id()
+
+
+def echoed_request_id(headers: RequestHeaders) -> bytes | None:
+    """The caller's Request-Id if it can be echoed."""
     given = headers.get(b"request-id")
-    if given is not None and len(given) <= LONGEST_REQUEST_ID and visible(given):
-        return given
+    return given if given is not None and len(given) <= LONGEST_REQUEST_ID and visible(given) else None
+
+
+def new_request_id() -> bytes:
     return random_bytes(12).hex().encode()

@@ -3,42 +3,32 @@
 In the common case one round trip. Whatever goes wrong (the store is away, slow or full, the clock is off, the time is
 up), the caller gets the declared fallback or nothing, in time, and that answer contacts nobody. A commit whose
 reply never came may have been applied: it is not sent again, and a retry with the same request id gets its answer.
+
+There are two ways in. `next_action` is a coroutine and does everything. `at_once` does the common case without one: it
+decides where it is called and answers from the callback of the reply, as a task, its futures and the turns of the event
+loop between them would cost about as much as the decision. What one commit can't settle it hands to the coroutine.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from hashlib import blake2b
-
-import msgspec
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from catalog.plan import Plan
-from decision.answer import answer_body, contacts_of, outbox_entries
-from decision.decide import Decision, View, decide, fallback_only, view_of
-from decision.policy import KEPT_ANYWAY
-from decision.reasons import Degradation, Reason, Status
-from decision.record import answer_in, record_body
-from decision.request import Ask, NextActionRequest, RequestError, resolve
+from decision.answer import answer_body
+from decision.decide import decide, fallback_only
+from decision.deciding import Answer, Deciding, answer_of, repeated, seed_of, view
+from decision.reasons import Degradation
+from decision.request import Ask, NextActionRequest, resolve
 from decision.turns import Turns
 from features.cache import Snapshot
-from features.commit import Commit, Committed, Moved, Repeated
-from features.customer import Customer, encode, with_contacts
+from features.commit import Commit, Committed, Moved, Outcome, Repeated
 from features.deadline import Deadline
 from features.entropy import random_bytes
-from features.errors import OutOfMemory, OutOfTime, StoreError, StoreTimeout
-from features.keys import new_decision_id
-from features.store import TRIES_BEFORE_TICKET, ClockError, CustomerStore
+from features.errors import NoScript, NotConnected, OutOfMemory, OutOfTime, StoreError, StoreTimeout, Uncertain
+from features.store import ClockError, CustomerStore
 
-
-@dataclass(slots=True)
-class Answer:
-    """`body` is JSON; the rest is for metrics. `lost` counts commits that found the customer changed meanwhile."""
-
-    body: bytes
-    status: Status
-    reason: Reason
-    degraded: tuple[Degradation, ...] = ()
-    lost: int = 0
-    repeated: bool = False
+Answered = Callable[[Answer | Exception], None]
+"""Told the answer, or what went wrong: a RequestError, or an error that nobody foresaw."""
 
 
 class Engine:
@@ -49,6 +39,7 @@ class Engine:
         self.plan = plan
         self._random = random
         self._turns = Turns()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def plan(self) -> Plan:
@@ -59,135 +50,166 @@ class Engine:
         self._plan = plan
         self.store.lives_ms(plan.lifetime_ms)
 
+    def at_once(self, request: NextActionRequest, caller: str, seconds: float, answered: Answered) -> bool:
+        """The common case without a task: decides now, and calls `answered` when the commit's reply is there.
+
+        False, and nothing has happened, where that isn't the case: the customer is not at hand, or has a request under
+        way, or Redis is not connected. Then `next_action` is the way. Raises RequestError like it.
+        """
+        store = self.store
+        connection, snapshot = store.ledger.link.ready, store.at_hand(request.customer_id)
+        if connection is None or snapshot is None or request.dry_run:
+            return False
+        plan = self._plan
+        ask = resolve(request, plan)
+        if not self._turns.take_free(ask.customer_id):
+            return False
+        try:
+            deciding = Deciding(self.store, self._random, plan, ask, request, caller, Deadline(seconds), snapshot)
+            commit = deciding.commit()
+            waiting = _Waiting(self, deciding, commit, answered)
+            store.ledger.commit_at_once(commit, connection, waiting.settled)
+        except (ClockError, NotConnected):
+            self._turns.give(ask.customer_id)
+            return False
+        except BaseException:
+            self._turns.give(ask.customer_id)
+            raise
+        waiting.until(connection.loop, seconds)
+        return True
+
     async def next_action(self, request: NextActionRequest, caller: str, seconds: float) -> Answer:
         """Answers within about `seconds`. `caller` tells the request ids of one API key from another's.
 
         Raises RequestError when the catalog doesn't declare what is asked for, or the request id came with another
         body before.
         """
-        plan = self.plan
+        plan = self._plan
         ask = resolve(request, plan)
         deadline = Deadline(seconds)
         if not await self._turns.take(ask.customer_id, deadline):
-            return self._degraded(plan, ask, Degradation.DEADLINE)
+            return self.degraded(plan, ask, Degradation.DEADLINE)
         try:
             if ask.dry_run:
                 return await self._preview(plan, ask, deadline)
-            return await self._decide(plan, ask, request, caller, deadline)
-        except (StoreTimeout, OutOfTime):
-            return self._degraded(plan, ask, Degradation.DEADLINE)
-        except ClockError:
-            return self._degraded(plan, ask, Degradation.CLOCK)
-        except OutOfMemory:
-            return self._degraded(plan, ask, Degradation.STORE_FULL)
-        except StoreError:
-            return self._degraded(plan, ask, Degradation.STORE_UNAVAILABLE)
+            snapshot = await self.store.snapshot(ask.customer_id, deadline)
+            deciding = Deciding(self.store, self._random, plan, ask, request, caller, deadline, snapshot)
+            return await self._decide(deciding, None)
+        except StoreError as error:
+            return self.degraded(plan, ask, _why(error))
         finally:
             self._turns.give(ask.customer_id)
+
+    async def go_on(self, deciding: Deciding, commit: Commit, outcome: Outcome | None) -> Answer:
+        """What `at_once` began and one commit could not settle; the turn is given back. Raises RequestError."""
+        try:
+            if outcome is None:
+                return await self._decide(deciding, None)
+            return await self._decide(deciding, (outcome, self.store.learn(commit, deciding.customer, outcome)))
+        except StoreError as error:
+            return self.degraded(deciding.plan, deciding.ask, _why(error), deciding.lost)
+        finally:
+            self._turns.give(deciding.ask.customer_id)
+
+    def finish(self, deciding: Deciding, commit: Commit, outcome: Committed) -> Answer:
+        """The ordinary end of what `at_once` began; the turn is given back."""
+        known = self.store.learn(commit, deciding.customer, outcome)
+        self._turns.give(commit.customer_id)
+        return deciding.committed(known)
+
+    def give_up(self, deciding: Deciding, error: StoreError) -> Answer:
+        """No reply, or none of use, to what `at_once` began; the turn is given back."""
+        if isinstance(error, Uncertain):
+            self.store.cache.forget(deciding.ask.customer_id)
+        self._turns.give(deciding.ask.customer_id)
+        return self.degraded(deciding.plan, deciding.ask, _why(error), deciding.lost)
 
     async def _preview(self, plan: Plan, ask: Ask, deadline: Deadline) -> Answer:
         snapshot = await self.store.snapshot(ask.customer_id, deadline, fresh=True)
         now = self.store.now_for(snapshot)
-        decision = decide(plan, ask, _view(plan, snapshot), now, self._seed())
-        return _answer(answer_body(plan, ask.customer_id, decision, None, ()), decision)
+        decision = decide(plan, ask, view(plan, snapshot), now, seed_of(self._random))
+        return answer_of(answer_body(plan, ask.customer_id, decision, None, ()), decision)
 
-    async def _decide(
-        self, plan: Plan, ask: Ask, request: NextActionRequest, caller: str, deadline: Deadline
-    ) -> Answer:
-        store = self.store
-        snapshot = await store.snapshot(ask.customer_id, deadline)
-        identity = _request_identity(request, caller)
-        seed = self._seed()
-        ticket: bytes | None = None
-        lost = 0
+    async def _decide(self, deciding: Deciding, tried: tuple[Outcome, Snapshot | None] | None) -> Answer:
+        """Commits until it counts; `tried` is what a first commit came to."""
         while True:
-            now = store.now_for(snapshot)
-            decision_id = self._decision_id(ask.customer_id, now)
-            decision = decide(plan, ask, _view(plan, snapshot), now, seed)
-            answer = answer_body(plan, ask.customer_id, decision, decision_id, ())
-            customer = _contacted(plan, snapshot.customer, decision, decision_id)
-            commit = Commit(
-                ask.customer_id,
-                snapshot.version,
-                now,
-                None if customer is snapshot.customer else encode(customer),
-                ttl_ms=store.lifetime_ms(customer),
-                request=identity,
-                decision_id=decision_id,
-                record=record_body(plan, request, snapshot.body, decision, decision_id, answer),
-                outbox=() if customer.test else outbox_entries(decision, decision_id, ask.customer_id),
-                ticket=ticket,
-            )
-            outcome, known = await store.commit(commit, customer, deadline)
+            if tried is None:
+                commit = deciding.commit()
+                tried = await self.store.commit(commit, deciding.customer, deciding.deadline)
+            outcome, known = tried
+            tried = None
             if isinstance(outcome, Committed):
-                _carry_view(plan, snapshot, known)
-                return _answer(answer, decision, lost)
+                return deciding.committed(known)
             if isinstance(outcome, Repeated):
-                return _repeated(outcome, identity, lost)
-            lost += 1
-            snapshot = known or snapshot
-            if lost >= TRIES_BEFORE_TICKET:
-                ticket = ticket or self._random(8)
+                return repeated(outcome, deciding.identity, deciding.lost)
+            deciding.moved(known)
             if isinstance(outcome, Moved) and outcome.held_ms:
-                await deadline.pause(min(outcome.held_ms, 2) / 1000)
-            if deadline.passed:
-                return self._degraded(plan, ask, Degradation.CONTENTION, lost)
+                await deciding.deadline.pause(min(outcome.held_ms, 2) / 1000)
+            if deciding.deadline.passed:
+                return self.degraded(deciding.plan, deciding.ask, Degradation.CONTENTION, deciding.lost)
 
-    def _decision_id(self, customer_id: str, now: int) -> str:
-        return new_decision_id(self.store.ledger.layout.partition(customer_id), now, self._random(8))
+    def spawn(self, answering: Coroutine[Any, Any, Answer], answered: Answered) -> None:
+        async def answer() -> None:
+            try:
+                answered(await answering)
+            except Exception as error:  # noqa: BLE001 - whoever asked is to hear of it
+                answered(error)
 
-    def _seed(self) -> int:
-        return int.from_bytes(self._random(8), "big")
+        task = asyncio.get_running_loop().create_task(answer())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    def _degraded(self, plan: Plan, ask: Ask, why: Degradation, lost: int = 0) -> Answer:
+    def degraded(self, plan: Plan, ask: Ask, why: Degradation, lost: int = 0) -> Answer:
+        """The declared fallback or nothing, which contacts nobody and is not recorded."""
         now = self.store.clock.now() if self.store.clock.known else 0
         decision = fallback_only(plan, ask, now)
         body = answer_body(plan, ask.customer_id, decision, None, (why,))
         return Answer(body, decision.status, decision.reason, (why,), lost)
 
 
-def _view(plan: Plan, snapshot: Snapshot) -> View:
-    return snapshot.view(plan, lambda customer: view_of(plan, customer))
+class _Waiting:
+    """What `at_once` began, until its reply is there or its time is up: whichever comes first answers."""
+
+    __slots__ = ("_answered", "_commit", "_deciding", "_engine", "_over", "_timer")
+
+    def __init__(self, engine: Engine, deciding: Deciding, commit: Commit, answered: Answered) -> None:
+        self._engine = engine
+        self._deciding = deciding
+        self._commit = commit
+        self._answered = answered
+        self._over = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def until(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self._timer = loop.call_later(seconds, self._too_late)
+
+    def settled(self, outcome: Outcome | StoreError) -> None:
+        if self._over:
+            return  # too late: this reply is nobody's any more
+        self._end()
+        engine = self._engine
+        if isinstance(outcome, Committed):
+            self._answered(engine.finish(self._deciding, self._commit, outcome))
+        elif isinstance(outcome, NoScript):
+            engine.spawn(engine.go_on(self._deciding, self._commit, None), self._answered)
+        elif isinstance(outcome, StoreError):
+            self._answered(engine.give_up(self._deciding, outcome))
+        else:
+            engine.spawn(engine.go_on(self._deciding, self._commit, outcome), self._answered)
+
+    def _too_late(self) -> None:
+        self._end()
+        self._answered(self._engine.give_up(self._deciding, StoreTimeout("no reply in time")))
+
+    def _end(self) -> None:
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
 
 
-def _carry_view(plan: Plan, before: Snapshot, after: Snapshot | None) -> None:
-    """Most of what a plan sees in a customer stays the same when contacts are added: it is not computed anew."""
-    if after is not None:
-        view = _view(plan, before)
-        after.view(plan, lambda customer: view_of(plan, customer, view))
-
-
-def _contacted(plan: Plan, customer: Customer, decision: Decision, decision_id: str) -> Customer:
-    """The customer with this answer's contacts; the very same one where there are none, so that nothing is written."""
-    added = contacts_of(decision, decision_id)
-    if not added:
-        return customer
-    return with_contacts(customer, added, decision.now - plan.history, KEPT_ANYWAY)
-
-
-def _request_identity(request: NextActionRequest, caller: str) -> tuple[bytes, bytes] | None:
-    """The request id's digest, and the hash of what makes two requests the same: all but how long the caller waits."""
-    if request.request_id is msgspec.UNSET:
-        return None
-    name = "\0".join((caller, request.customer_id, request.request_id))
-    same = msgspec.json.encode(msgspec.structs.replace(request, deadline_ms=msgspec.UNSET), order="deterministic")
-    return blake2b(name.encode(), digest_size=16).digest(), blake2b(same, digest_size=16).digest()
-
-
-def _answer(body: bytes, decision: Decision, lost: int = 0) -> Answer:
-    return Answer(body, decision.status, decision.reason, (), lost)
-
-
-def _repeated(outcome: Repeated, identity: tuple[bytes, bytes] | None, lost: int) -> Answer:
-    if identity is None or outcome.body_hash != identity[1]:
-        raise RequestError("request_id_reused", "/request_id", "this request_id came with another body before")
-    if outcome.record is None:
-        raise RequestError("request_id_spent", "/request_id", "this request was answered; its record is archived")
-    body = answer_in(outcome.record)
-    answered = msgspec.json.decode(body, type=_Answered)
-    return Answer(body, Status(answered.status), Reason(answered.reason), lost=lost, repeated=True)
-
-
-class _Answered(msgspec.Struct):
-    status: str
-    reason: str
+def _why(error: StoreError) -> Degradation:
+    if isinstance(error, StoreTimeout | OutOfTime):
+        return Degradation.DEADLINE
+    if isinstance(error, ClockError):
+        return Degradation.CLOCK
+    return Degradation.STORE_FULL if isinstance(error, OutOfMemory) else Degradation.STORE_UNAVAILABLE

@@ -12,12 +12,18 @@ class Turns:
     def __init__(self) -> None:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
+    def take_free(self, customer_id: str) -> bool:
+        """Takes the turn if nobody has it. Who got True must `give` it back."""
+        if customer_id in self._waiting:
+            return False
+        self._waiting[customer_id] = deque()
+        return True
+
     async def take(self, customer_id: str, deadline: Deadline) -> bool:
         """Waits for the turn; False when the deadline passed first. Who got True must `give` it back."""
-        queue = self._waiting.get(customer_id)
-        if queue is None:
-            self._waiting[customer_id] = deque()
+        if self.take_free(customer_id):
             return True
+        queue = self._waiting[customer_id]
         turn = asyncio.get_running_loop().create_future()
         queue.append(turn)
         try:

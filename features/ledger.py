@@ -18,7 +18,7 @@ from pathlib import Path
 from time import monotonic
 
 from features.commit import Commit, Outcome, Stored, next_version, pack, read_state, unpack
-from features.connection import Connection, Reply, reply_within, wait
+from features.connection import Arg, Connection, Reply, pack_command, reply_within, wait
 from features.entropy import random_bytes
 from features.errors import CorruptState, NoScript, OutOfTime, ReadOnly, RedisReplyError, StoreError
 from features.keys import Layout, parse_decision_id
@@ -27,6 +27,7 @@ from features.link import Link
 SCRIPT = Path(__file__).with_name("commit.lua").read_bytes()
 RECORD_SLACK_MS = 2000
 _PAGE = 256
+Settled = Callable[[Outcome | StoreError], None]
 
 
 class Ledger:
@@ -76,6 +77,26 @@ class Ledger:
         except RedisReplyError as error:
             raise self._understood(error, connection) from error
         return unpack(reply, commit, version)
+
+    def commit_at_once(self, commit: Commit, connection: Connection, settled: Settled) -> None:
+        """Like `commit`, without a task: `settled` is called with what came of it. Raises NotConnected.
+
+        A script that Redis did not know is told as NoScript: nothing ran, and `commit` will bring the script along.
+        """
+        version = next_version(commit.expected, self._random(8))
+
+        def replied(reply: Reply) -> None:
+            outcome = reply
+            if isinstance(reply, RedisReplyError):
+                outcome = self._understood(reply, connection)
+            elif not isinstance(reply, StoreError):
+                try:
+                    outcome = unpack(reply, commit, version)
+                except CorruptState as error:
+                    outcome = error
+            settled(outcome)
+
+        connection.send(pack_command(self._command(commit, version)), replied)
 
     async def commit_many(self, commits: Sequence[Commit], within: float) -> list[Outcome | StoreError]:
         """Send all at once, in order; each has its own outcome, or the error it failed with.
@@ -128,8 +149,11 @@ class Ledger:
             start = f"({page[-1][0].decode()}"
 
     def _send(self, connection: Connection, commit: Commit, version: bytes) -> asyncio.Future[Reply]:
+        return connection.call(*self._command(commit, version))
+
+    def _command(self, commit: Commit, version: bytes) -> tuple[Arg, ...]:
         keys = self.layout.commit_keys(commit.customer_id, commit.request[0] if commit.request else b"")
-        return connection.call("EVALSHA", self._sha, b"5", *keys, pack(commit, version, self.clock_offset_us))
+        return ("EVALSHA", self._sha, b"5", *keys, pack(commit, version, self.clock_offset_us))
 
     def _understood(self, error: RedisReplyError, connection: Connection) -> StoreError:
         if isinstance(error, ReadOnly):

@@ -48,12 +48,18 @@ class Link:
 
     @property
     def connected(self) -> bool:
-        return self._connection is not None and self._connection.alive
+        return self.ready is not None
+
+    @property
+    def ready(self) -> Connection | None:
+        """The connection, if there is one right now."""
+        connection = self._connection
+        return connection if connection is not None and connection.alive else None
 
     async def connection(self, within: float) -> Connection:
         """The connection, opened if need be. Raises NotConnected, or the RedisReplyError that refused us."""
-        if self._connection is not None and self._connection.alive:
-            return self._connection
+        if (ready := self.ready) is not None:
+            return ready
         if self._closed:
             raise NotConnected("this link was closed")
         if self._connecting is None:

@@ -67,6 +67,10 @@ class CustomerStore:
             raise ClockError("the server's clock stands before this customer's last commit")
         return max(now, snapshot.last)
 
+    def at_hand(self, customer_id: str) -> Snapshot | None:
+        """The cached snapshot, if one can be decided on right now."""
+        return self.cache.get(customer_id) if self.clock.known else None
+
     async def commit(self, commit: Commit, customer: Customer, deadline: Deadline) -> tuple[Outcome, Snapshot | None]:
         """Sends `commit`, whose body encodes `customer`, and learns from the reply.
 
@@ -77,19 +81,23 @@ class CustomerStore:
         except Uncertain:
             self.cache.forget(commit.customer_id)
             raise
+        return outcome, self.learn(commit, customer, outcome)
+
+    def learn(self, commit: Commit, customer: Customer, outcome: Outcome) -> Snapshot | None:
+        """The snapshot that `outcome` of `commit`, whose body encodes `customer`, tells of. Raises StoreError."""
         self.clock.heard(outcome.server_us)
         match outcome:
             case Committed(version=version, last_us=last):
                 if version == commit.expected:
-                    return outcome, None
+                    return None
                 snapshot = Snapshot(version, last, commit.body or b"", customer)
                 self.cache.put(commit.customer_id, snapshot)
-                return outcome, snapshot
+                return snapshot
             case Moved(stored=Stored() as stored):
-                return outcome, self.keep(commit.customer_id, stored)
+                return self.keep(commit.customer_id, stored)
             case ClockOff(server_us=server, last_us=last) if last > server + MOST_CLOCK_ERROR_US:
                 raise ClockError("the server's clock stands before this customer's last commit")
-        return outcome, None
+        return None
 
     async def update(self, customer_id: str, change: Change, deadline: Deadline) -> Snapshot:
         """Applies `change(customer, now)` to the latest state. Raises StoreError; then nothing is acknowledged."""

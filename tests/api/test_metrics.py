@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 
 from api.metrics import Metrics
-from decision.engine import Answer
+from decision.deciding import Answer
 from decision.reasons import Degradation, Reason, Status
 from features.cache import UNKNOWN, Cache
 from tests.api.serving import Server
@@ -74,7 +74,7 @@ def test_requests_are_counted(server: Server, client: httpx.Client, customer_id:
 COUNT = """
 import sys
 from api.metrics import Metrics
-from decision.engine import Answer
+from decision.deciding import Answer
 from decision.reasons import Reason, Status
 metrics = Metrics()
 metrics.in_flight = 1

@@ -12,7 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from catalog.plan import Plan
-from decision.engine import Answer, Engine
+from decision.deciding import Answer
+from decision.engine import Engine
 from decision.reasons import Degradation, Reason, Status
 from decision.record import answer_in, read_record
 from decision.request import NextActionRequest, RequestError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from decision.engine import Answer
+from decision.deciding import Answer
 from decision.reasons import Reason, Status
 from decision.request import NextActionRequest
 from tests.exactness.catalogs import EMAIL, IN_APP, at_most, plan_of, write_catalog

@@ -1,0 +1,147 @@
+"""One request on its way to its answer: decided on a snapshot, committed if that still stands, else decided again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+
+import msgspec
+
+from catalog.plan import Plan
+from decision.answer import answer_body, contacts_of, outbox_entries
+from decision.decide import Decision, View, decide, view_of
+from decision.policy import KEPT_ANYWAY, lasting
+from decision.reasons import Degradation, Reason, Status
+from decision.record import answer_in, record_body
+from decision.request import Ask, NextActionRequest, RequestError
+from features.cache import Snapshot
+from features.commit import Commit, Repeated
+from features.customer import Customer, encode, with_contacts
+from features.deadline import Deadline
+from features.keys import new_decision_id
+from features.store import TRIES_BEFORE_TICKET, CustomerStore
+
+
+@dataclass(slots=True)
+class Answer:
+    """`body` is JSON; the rest is for metrics. `lost` counts commits that found the customer changed meanwhile."""
+
+    body: bytes
+    status: Status
+    reason: Reason
+    degraded: tuple[Degradation, ...] = ()
+    lost: int = 0
+    repeated: bool = False
+
+
+class Deciding:
+    """One request on its way: decided as often as its customer turns out to have changed meanwhile."""
+
+    __slots__ = (
+        "_answer", "_decision", "_random", "_request", "_seed", "_snapshot", "_store", "_ticket",
+        "ask", "customer", "deadline", "identity", "lost", "plan",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        store: CustomerStore,
+        random: Callable[[int], bytes],
+        plan: Plan,
+        ask: Ask,
+        request: NextActionRequest,
+        caller: str,
+        deadline: Deadline,
+        snapshot: Snapshot,
+    ) -> None:
+        self.plan = plan
+        self.ask = ask
+        self.deadline = deadline
+        self.identity = _request_identity(request, caller)
+        self.lost = 0
+        self._store = store
+        self._random = random
+        self._request = request
+        self._snapshot = snapshot
+        self._seed = seed_of(random)
+        self._ticket: bytes | None = None
+
+    def commit(self) -> Commit:
+        """Decides on the snapshot; what is to be written if it still stands. Raises ClockError."""
+        store, plan, snapshot, customer_id = self._store, self.plan, self._snapshot, self.ask.customer_id
+        now = store.now_for(snapshot)
+        decision_id = new_decision_id(store.ledger.layout.partition(customer_id), now, self._random(8))
+        decision = self._decision = decide(plan, self.ask, view(plan, snapshot), now, self._seed)
+        answer = self._answer = answer_body(plan, customer_id, decision, decision_id, ())
+        customer = self.customer = _contacted(plan, snapshot.customer, decision, decision_id)
+        return Commit(
+            customer_id,
+            snapshot.version,
+            now,
+            None if customer is snapshot.customer else encode(customer),
+            ttl_ms=store.lifetime_ms(customer),
+            request=self.identity,
+            decision_id=decision_id,
+            record=record_body(plan, self._request, snapshot.body, decision, decision_id, answer),
+            outbox=() if customer.test else outbox_entries(decision, decision_id, customer_id),
+            ticket=self._ticket,
+        )
+
+    def committed(self, known: Snapshot | None) -> Answer:
+        """It counts; `known` is the customer as it left them, None if unchanged."""
+        if known is not None:
+            # Most of what a plan sees in a customer stays the same when contacts are added: it is not computed anew.
+            before = view(self.plan, self._snapshot)
+            known.view(self.plan, lambda customer: view_of(self.plan, customer, before))
+        return answer_of(self._answer, self._decision, self.lost)
+
+    def moved(self, known: Snapshot | None) -> None:
+        """It doesn't count: decide again, on `known` where it says what is true now."""
+        self.lost += 1
+        self._snapshot = known or self._snapshot
+        if self.lost >= TRIES_BEFORE_TICKET:
+            self._ticket = self._ticket or self._random(8)
+
+
+def view(plan: Plan, snapshot: Snapshot) -> View:
+    """The customer as `plan` sees them, computed once per snapshot."""
+    return snapshot.view(plan, lambda customer: view_of(plan, customer))
+
+
+def _contacted(plan: Plan, customer: Customer, decision: Decision, decision_id: str) -> Customer:
+    """The customer with this answer's contacts; the very same one where there are none, so that nothing is written."""
+    added = contacts_of(decision, decision_id)
+    if not added:
+        return customer
+    return with_contacts(customer, added, decision.now - plan.history, KEPT_ANYWAY, partial(lasting, plan))
+
+
+def _request_identity(request: NextActionRequest, caller: str) -> tuple[bytes, bytes] | None:
+    """The request id's digest, and the hash of what makes two requests the same: all but how long the caller waits."""
+    if request.request_id is msgspec.UNSET:
+        return None
+    name = "\0".join((caller, request.customer_id, request.request_id))
+    same = msgspec.json.encode(msgspec.structs.replace(request, deadline_ms=msgspec.UNSET), order="deterministic")
+    return blake2b(name.encode(), digest_size=16).digest(), blake2b(same, digest_size=16).digest()
+
+
+def seed_of(random: Callable[[int], bytes]) -> int:
+    return int.from_bytes(random(8), "big")
+
+
+def answer_of(body: bytes, decision: Decision, lost: int = 0) -> Answer:
+    return Answer(body, decision.status, decision.reason, (), lost)
+
+
+def repeated(outcome: Repeated, identity: tuple[bytes, bytes] | None, lost: int) -> Answer:
+    if identity is None or outcome.body_hash != identity[1]:
+        raise RequestError("request_id_reused", "/request_id", "this request_id came with another body before")
+    if outcome.record is None:
+        raise RequestError("request_id_spent", "/request_id", "this request was answered; its record is archived")
+    body = answer_in(outcome.record)
+    answered = msgspec.json.decode(body, type=_Told)
+    return Answer(body, Status(answered.status), Reason(answered.reason), lost=lost, repeated=True)
+
+
+class _Told(msgspec.Struct):
+    status: str
+    reason: str
