@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJso
 from pydantic_core import PydanticCustomError
 
 from catalog.fields import ContentValue, Declared, Duration, Expression, Moment, Name, Names, Number, must
+from catalog.models import Propensity
 
 LEAST_PERCENT = -100
 
@@ -45,14 +46,6 @@ def _checked_weights(weights: dict[str, ContextWeight]) -> dict[str, ContextWeig
     # Any of them may hold without the others: the worst case is all of the negative ones together.
     _sums_above_least([min(0.0, weight.percent) for weight in weights.values()], "in its negative parts ")
     return weights
-
-
-def _propensity(raw: Any) -> Any:
-    if isinstance(raw, dict):
-        raise PydanticCustomError(
-            "unsupported", "as a model is not supported by this version; give a number from 0 to 1"
-        )
-    return raw
 
 
 class Treatment(Declared):
@@ -118,13 +111,10 @@ class Action(Declared):
         description="Named weights on its priority that depend on the request; those that hold are added up. The "
         "negative ones together must stay above -100 percent.",
     )
-    propensity: Annotated[
-        Number,
-        Field(ge=0, le=1),
-        BeforeValidator(_propensity),
-        WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
-    ] = Field(
-        default=1.0, description="Probability of success, from 0 to 1. Default: 1, so that the value alone ranks."
+    propensity: Propensity = Field(
+        default=1.0,
+        description="Probability of success: a number from 0 to 1, or the model that gives it. Default: 1, so that the "
+        "value alone ranks.",
     )
     treatments: dict[Name, Treatment] = Field(
         default_factory=dict, description="What is shown or sent, by channel; at most one per channel."

@@ -7,15 +7,27 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from catalog.actions import Action
 from catalog.loading import LoadedCatalog, load_catalog
-from catalog.plan import Channel, ContextWeights, ControlGroup, Plan, Policy, Treatment, schedule_of
-from catalog.policies import ContactPolicy
+from catalog.models import ModelPropensity
+from catalog.plan import (
+    LIFETIME,
+    Channel,
+    ContextWeights,
+    ControlGroup,
+    Per,
+    Plan,
+    Policy,
+    Treatment,
+    Values,
+    schedule_of,
+)
+from catalog.policies import LABELS, ContactPolicy
 from catalog.spec import treatment_id
 from rules.index import Index, Terms
 from rules.masks import bits
-from rules.programs import compile_program
+from rules.programs import Program, compile_program
 
-SCOPE_LABELS = ("direction", "channel", "group", "action", "treatment")
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
@@ -51,6 +63,7 @@ class _Builder:
             context_types=spec.context,
             purposes=tuple(spec.purposes),
             derived={name: compile_program(checked[f"derived.{name}"].tree) for name in spec.derived},
+            derived_types={name: checked[f"derived.{name}"].kind for name in spec.derived},
             width=self._width,
             declared=self._mask(treatment for treatment in self._treatments if treatment is not None),
             treatments=tuple(self._treatments),
@@ -64,8 +77,9 @@ class _Builder:
             needs=self._needs(),
             policies=policies,
             policy_names=tuple(policy.name for policy in policies),
-            history=max((policy.window for policy in policies), default=0),
-            propensity=np.array([action.propensity for _ in every_channel for action in actions]),
+            keys=self._keys(),
+            history=max((policy.window for policy in policies if not policy.lifetime), default=0),
+            propensity=np.array([_constant(action) for _ in every_channel for action in actions]),
             value=np.array([action.value for _ in every_channel for action in actions]),
             lever=np.array([action.lever_factor for _ in every_channel for action in actions]),
             factors=tuple(self._factors()),
@@ -77,6 +91,8 @@ class _Builder:
             exploration_rate=spec.exploration.rate,
             control=self._control(),
             fallback=self._fallback(),
+            models=self._catalog.models,
+            scored=self._scored(),
         )
 
     def _grid(self) -> list[Treatment | None]:
@@ -96,13 +112,14 @@ class _Builder:
                 placements=frozenset(self._spec.placements_of(name, channel)),
                 valid_for=None if valid_for is None else valid_for // timedelta(microseconds=1),
                 content=self._catalog.templates[treatment_id(name, channel)],
+                keys=self._keys_of(name, channel),
             )
         return grid
 
     def _factors(self) -> Iterable[tuple[float, float, float]]:
         for _ in self._channels:
             for action in self._spec.actions.values():
-                yield action.propensity, action.value, action.lever_factor
+                yield _constant(action), action.value, action.lever_factor
 
     def _ranking(self) -> tuple[tuple[int, float], ...]:
         """By the same product, in the same order, that arbitration takes where no context weight holds."""
@@ -138,6 +155,14 @@ class _Builder:
         checked = self._catalog.checked
         return Index([checked.get(f"actions.{name}.{gate}") for name in self._actions], self._terms)
 
+    def _scored(self) -> dict[str, int]:
+        masks: dict[str, int] = {}
+        for treatment in self._declared():
+            given = self._spec.actions[treatment.action].propensity
+            if isinstance(given, ModelPropensity):
+                masks[given.model] = masks.get(given.model, 0) | 1 << treatment.bit
+        return masks
+
     def _consent_masks(self) -> dict[str, int]:
         return {
             purpose: mask
@@ -152,15 +177,41 @@ class _Builder:
                 needs[name] = needs.get(name, 0) | 1 << treatment.bit
         return needs
 
+    def _keys_of(self, name: str, channel: str) -> tuple[str, ...]:
+        group, direction = self._spec.actions[name].group, self._spec.channels[channel].direction
+        covering = (
+            policy
+            for policy in self._spec.contact_policies.values()
+            if len(policy.labels) < len(policy.per) and policy.scope.covers(direction, channel, group, name)
+        )
+        return tuple(sorted({source for policy in covering for _, source in policy.expressions()}))
+
+    def _keys(self) -> dict[str, Program]:
+        return {
+            source: compile_program(self._catalog.checked[".".join(("contact_policies", name, *place))].tree)
+            for name, policy in self._spec.contact_policies.items()
+            for place, source in policy.expressions()
+        }
+
     def _policy(self, name: str, policy: ContactPolicy) -> Policy:
-        given = {label: getattr(policy.scope, label) for label in SCOPE_LABELS}
+        given = {label: getattr(policy.scope, label) for label in LABELS}
         scope = {label: frozenset(values) for label, values in given.items() if values is not None}
-        covered = (
+        covered = [
             treatment
             for treatment in self._declared()
             if policy.scope.covers(treatment.direction, treatment.channel, treatment.group or None, treatment.action)
-        )
-        return Policy(name, policy.limit, policy.rolling // timedelta(microseconds=1), scope, self._mask(covered))
+        ]
+        window = LIFETIME if policy.rolling is None else policy.rolling // timedelta(microseconds=1)
+        return Policy(name, policy.limit, window, scope, self._mask(covered), self._per(policy, covered))
+
+    def _per(self, policy: ContactPolicy, covered: Iterable[Treatment]) -> Per | None:
+        if not policy.per:
+            return None
+        blocks: dict[Values, int] = {}
+        for treatment in covered:
+            values = tuple(treatment.labels[label] for label in policy.labels)
+            blocks[values] = blocks.get(values, 0) | 1 << treatment.bit
+        return Per(policy.labels, tuple(source for _, source in policy.expressions()), blocks)
 
     def _context_weights(self) -> ContextWeights | None:
         entries = [
@@ -192,6 +243,11 @@ class _Builder:
             candidates = (t for bit in bits(fitting) if (t := self._treatments[bit]) is not None)
             found[placement] = next(t for t in candidates if t.action == action and t.purpose is None)
         return found
+
+
+def _constant(action: Action) -> float:
+    """The propensity as a number; where a model gives it, the most it can be."""
+    return 1.0 if isinstance(action.propensity, ModelPropensity) else action.propensity
 
 
 def _micros(moment: datetime | None) -> int | None:

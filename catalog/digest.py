@@ -2,34 +2,44 @@
 
 Equal for the same meaning however it is written: comments, white space, files, quotes, defaults spelt out, and the
 order of keys where order means nothing. The order of actions and of their treatments settles ties, so it counts; and
-content is kept as written.
+content is kept as written. Of a model's file the bytes count, not where it lies.
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from catalog.models import ModelFile
 from catalog.spec import Catalog
 
 
-def digest(spec: Catalog) -> str:
+def digest(spec: Catalog, models: Mapping[str, ModelFile]) -> str:
     """ "sha256:" and 64 hexadecimal digits."""
-    canonical = spec.model_dump(by_alias=True)
+    canonical = spec.model_dump(by_alias=True, exclude_defaults=True)
     canonical["purposes"] = sorted(spec.purposes)
-    canonical["actions"] = [
-        [name, {**action, "treatments": list(action["treatments"].items())}]
-        for name, action in canonical["actions"].items()
-    ]
-    for policy in canonical["contact_policies"].values():
-        policy["scope"] = {key: sorted(names) for key, names in policy["scope"].items() if names is not None}
+    actions = canonical.pop("actions", {})
+    for policy in canonical.get("contact_policies", {}).values():
+        if "per" in policy:
+            policy["per"] = sorted(policy["per"])
+        policy["scope"] = {key: sorted(names) for key, names in policy.get("scope", {}).items()}
     if spec.control_group is not None:
         canonical["control_group"] |= {"salt": spec.control_salt, "purposes": sorted(spec.control_purposes)}
-    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_text)
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    for name, model in canonical.get("models", {}).items():
+        del model["onnx"]  # where a file lies is no matter
+        model["sha256"] = models[name].sha256 if name in models else None
+    hashed = hashlib.sha256(_text(canonical))
+    for name, action in actions.items():  # one at a time: all at once would hold up others for long
+        hashed.update(_text([name, {**action, "treatments": list(action.get("treatments", {}).items())}]))
+    return "sha256:" + hashed.hexdigest()
 
 
-def _text(value: Any) -> str:
+def _text(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain).encode() + b"\n"
+
+
+def _plain(value: Any) -> str:
     if isinstance(value, timedelta):
         return f"{value.total_seconds():.0f}s"
     if isinstance(value, datetime):

@@ -11,6 +11,8 @@ from rules.checking import CheckedRule, Environment
 from rules.errors import RuleError
 
 GATES = ("eligible", "applicable", "suitable")
+KEY = "key"  # wanted of what tells a policy's counters apart: a value of one of these types
+_KEY_TYPES = ("string", "int", "bool")
 _ATTRIBUTE = re.compile(r"\b(customer|context)\s*\.\s*(\w+)")
 
 
@@ -35,6 +37,9 @@ def sites(spec: Catalog) -> Iterator[Site]:
                 yield Site(("actions", name, gate), source, "bool")
         for weight_name, weight in action.context_weights.items():
             yield Site(("actions", name, "context_weights", weight_name, "when"), weight.when, "bool")
+    for name, policy in spec.contact_policies.items():
+        for tail, source in policy.expressions():
+            yield Site(("contact_policies", name, *tail), source, KEY)
 
 
 def check_expressions(spec: Catalog, report: Report) -> tuple[Environment, dict[str, CheckedRule]]:
@@ -77,7 +82,7 @@ class _Checker:
         key = (site.source, site.want)
         if key not in self._known:
             try:
-                self._known[key] = self._environment.check(site.source, site.want)
+                self._known[key] = self._key(site.source) if site.want == KEY else self._rule(site)
             except RuleError as error:
                 self._known[key] = error
         found = self._known[key]
@@ -85,6 +90,15 @@ class _Checker:
             self._complain(site.path, site.source, found)
         else:
             self._checked[".".join(site.path)] = found
+
+    def _rule(self, site: Site) -> CheckedRule:
+        return self._environment.check(site.source, site.want)
+
+    def _key(self, source: str) -> CheckedRule:
+        rule = self._environment.check(source, "any")
+        if rule.kind not in _KEY_TYPES:
+            raise RuleError(f"this is a {rule.kind}, but a key is a string, an int or a bool", 1, 1)
+        return rule
 
     def _sound(self, source: str) -> bool:
         """Whether what it names was itself declared without fault; else its error would only be a consequence."""
@@ -95,7 +109,8 @@ class _Checker:
             name for owner, name in _ATTRIBUTE.findall(source) if owner == "customer" and name in self._later
         )
         hint = f" ({early[0]} is derived, but not above this line)" if early else ""
-        message = f"`{path[-1]}`: {error.message.splitlines()[0]}{hint}"
+        name = next(step for step in reversed(path) if not step.isdecimal())
+        message = f"`{name}`: {error.message.splitlines()[0]}{hint}"
         self._report.error_inside("rule", path, message, error.line, error.column)
 
 

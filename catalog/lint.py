@@ -5,6 +5,7 @@ from datetime import datetime
 
 from catalog.contradictions import contradictory
 from catalog.expressions import GATES
+from catalog.models import ModelPropensity
 from catalog.nodes import Path
 from catalog.report import Report
 from catalog.spec import Catalog
@@ -27,6 +28,7 @@ def lint(spec: Catalog, checked: Mapping[str, CheckedRule], report: Report, now:
     _lint_placements(spec, report)
     _lint_purposes(spec, report)
     _lint_policies(spec, report)
+    _lint_models(spec, report)
     _lint_fallback(spec, report)
 
 
@@ -132,6 +134,13 @@ def _lint_policies(spec: Catalog, report: Report) -> None:
             report.warning(
                 "covers-nothing", (*path, "scope"), f"no treatment falls in the scope of `{name}`", at_key=True
             )
+
+
+def _lint_models(spec: Catalog, report: Report) -> None:
+    asked = {a.propensity.model for a in spec.actions.values() if isinstance(a.propensity, ModelPropensity)}
+    for name in spec.models:
+        if name not in asked:
+            report.warning("unused-model", ("models", name), f"no action's `propensity` is model `{name}`", at_key=True)
 
 
 def _lint_fallback(spec: Catalog, report: Report) -> None:

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.models import ModelFile
 from catalog.templates import Content
 from rules.index import Index
 from rules.masks import folded, repeated
@@ -29,7 +30,8 @@ Vector = NDArray[np.float64]
 class Treatment:
     """One action on one channel. `purpose` None means that no consent is asked.
 
-    `valid_for` is how long an answer with it stands, in microseconds; None where nothing limits it.
+    `valid_for` is how long an answer with it stands, in microseconds; None where nothing limits it. `keys` are the
+    expressions, as text, by which policies tell its contacts apart.
     """
 
     bit: int
@@ -42,14 +44,47 @@ class Treatment:
     placements: frozenset[str]
     valid_for: int | None
     content: Content
+    keys: tuple[str, ...]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What contact policies tell it apart by."""
+        return {
+            "direction": self.direction,
+            "channel": self.channel,
+            "group": self.group,
+            "action": self.action,
+            "treatment": self.id,
+        }
+
+
+LIFETIME = 2**62  # microseconds: a window that no contact ever leaves
+LIFETIME_MS = 100 * 365 * 24 * 3600 * 1000
+
+Values = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Per:
+    """What tells a policy's counters apart: `labels`, by name, and `expressions`, by their text.
+
+    `blocks` maps each combination of labels that treatments have to the mask of those treatments.
+    """
+
+    labels: tuple[str, ...]
+    expressions: tuple[str, ...]
+    blocks: Mapping[Values, int]
+
+    def values(self, labels: Mapping[str, str]) -> Values:
+        return tuple(labels[label] for label in self.labels)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A frequency cap: at most `limit` counted contacts in any (t − window, t], window in microseconds.
+    """A frequency cap: at most `limit` counted contacts in any (t − window, t], window in microseconds or LIFETIME.
 
     `scope` maps a label (direction, channel, group, action, treatment) to the values counted and blocked; `blocks` is
-    the mask of the treatments it blocks.
+    the mask of the treatments it blocks. With `per` there are many counters, each with that limit.
     """
 
     name: str
@@ -57,6 +92,11 @@ class Policy:
     window: int
     scope: Mapping[str, frozenset[str]]
     blocks: int
+    per: Per | None = None
+
+    @property
+    def lifetime(self) -> bool:
+        return self.window == LIFETIME
 
     def counts(self, labels: Mapping[str, str]) -> bool:
         return all(labels[label] in values for label, values in self.scope.items())
@@ -75,11 +115,16 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Each action's context weight, as a vector and as a list, and the largest there is, at least 1."""
+    """Each action's context weight, as a vector and as a list.
+
+    `mask` is of the treatments whose weight isn't 1; `ranking` has these with the priority they have under it, highest
+    first, of equal ones in the order of their bits.
+    """
 
     vector: Vector
     listed: list[float]
-    most: float
+    mask: int
+    ranking: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +164,12 @@ class Plan:
     """A compiled catalog. Vectors have one element per bit of the treatment grid.
 
     `needs` maps (`customer` or `context`, attribute) to the treatments whose texts can't do without it.
+    `keys` computes, by its text, each expression that tells the counters of a policy apart; `history` is the longest
+    rolling window of any policy, in microseconds.
     `factors` holds propensity, value and lever once more, as Python floats; `ranking` the declared treatments with the
-    priority they have without context weights, highest first, of equal ones in the order of their bits.
+    priority they have without context weights, highest first, of equal ones in the order of their bits. `scored` maps a
+    model to the treatments whose propensity it gives; in `propensity`, `factors` and `ranking` these have 1, the most
+    it can be. `derived_types` are CEL's names of types.
     """
 
     digest: str
@@ -130,6 +179,7 @@ class Plan:
     context_types: Mapping[str, AttributeType]
     purposes: tuple[str, ...]
     derived: Mapping[str, Program]
+    derived_types: Mapping[str, str]
     width: int
     declared: int
     treatments: tuple[Treatment | None, ...]
@@ -143,6 +193,7 @@ class Plan:
     needs: Mapping[tuple[str, str], int]
     policies: tuple[Policy, ...]
     policy_names: tuple[str, ...]
+    keys: Mapping[str, Program]
     history: int
     propensity: Vector
     value: Vector
@@ -156,12 +207,31 @@ class Plan:
     exploration_rate: float
     control: ControlGroup | None
     fallback: Mapping[str, Treatment]
-    counting: dict[object, tuple[int, ...]] = field(default_factory=dict)  # memory of decision.policy
+    models: Mapping[str, ModelFile]
+    scored: Mapping[str, int]
+    counting: dict[object, tuple[tuple[int, Values], ...]] = field(default_factory=dict)  # memory of decision.policy
+    shapes: dict[object, Any] = field(default_factory=dict)  # memory of decision.request
+    dated: dict[int, int] = field(default_factory=dict)  # treatments of each mask in the schedule
 
     @property
     def lifetime_ms(self) -> int:
-        """How long a customer's last contact may count, with a day to spare, in milliseconds."""
+        """How long the last contact of somebody unknown may count, with a day to spare, in milliseconds."""
+        if any(policy.lifetime and policy.blocks & self.unasked for policy in self.policies):
+            return LIFETIME_MS
         return self.history // 1000 + 24 * 3600 * 1000
+
+    @property
+    def unasked(self) -> int:
+        """The treatments that need no consent, and so may reach somebody of whom nothing is known."""
+        return self.declared & ~sum(self.consent_masks.values())
+
+    def in_dates(self, now: int) -> int:
+        """The treatments of actions that are within their dates at `now`, as bits."""
+        actions = self.schedule.at(now)
+        known = self.dated.get(actions)
+        if known is None:
+            known = self.dated[actions] = self.treatments_of(actions)
+        return known
 
     def treatment(self, bit: int) -> Treatment:
         found = self.treatments[bit]

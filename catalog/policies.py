@@ -1,19 +1,61 @@
 """Contact policies: how often a customer may be reached."""
 
-from typing import Annotated, ClassVar
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from catalog.fields import Declared, Duration, NameOrNames, must
+from rules.types import shown
 
 MAX_LIMIT = 1_000_000
-_ONLY_ROLLING = "use `limit` with `rolling`"
+MAX_LIFETIME_LIMIT = 1_000  # what a lifetime policy counts stays in the customer's state, so it has to end somewhere
+LABELS = ("direction", "channel", "group", "action", "treatment")
+_ONLY_CAPS = "use `limit` with `rolling` or `lifetime`"
 
 
 def _limit(raw: object) -> object:
     if isinstance(raw, bool) or not isinstance(raw, int) or not 0 <= raw <= MAX_LIMIT:
         raise must(f"a whole number from 0 to {MAX_LIMIT:,}", raw)
     return raw
+
+
+def _lifetime(raw: object, others: ValidationInfo) -> object:
+    if raw is not True:
+        raise must("true, or left out", raw)
+    if others.data.get("limit", 0) > MAX_LIFETIME_LIMIT:
+        wanted = f"stands with a `limit` of at most {MAX_LIFETIME_LIMIT:,}, not {others.data['limit']:,}"
+        raise PydanticCustomError("must", "{wanted}", {"wanted": wanted})
+    return raw
+
+
+def _one_window(rolling: timedelta | None, others: ValidationInfo) -> timedelta | None:
+    # A `lifetime` that is wrong is not among the others, and is told of by itself.
+    if rolling is None and others.data.get("lifetime", True) is None:
+        raise PydanticCustomError("missing", "give a window")
+    if rolling is not None and others.data.get("lifetime"):
+        raise PydanticCustomError("must", "can't stand beside `lifetime`: a policy has one window")
+    return rolling
+
+
+def _keys(raw: Any) -> Any:
+    keys = [raw] if isinstance(raw, str) else raw
+    if not isinstance(keys, list) or not keys or not all(isinstance(key, str) and key.strip() for key in keys):
+        raise must(f"{_A_KEY}, or a list of these", raw)
+    keys = [key.strip() for key in keys]
+    for place, key in enumerate(keys):
+        if key in keys[:place]:
+            raise PydanticCustomError("must", "names {key} twice", {"key": shown(key)})
+        if re.fullmatch(r"\w+", key) and key not in LABELS:
+            raise must(_A_KEY, key)
+    return tuple(keys)
+
+
+_A_KEY = f"a label ({', '.join(LABELS)}) or CEL such as customer.contract_id"
+_KEYS = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]})
 
 
 class Scope(Declared):
@@ -37,14 +79,12 @@ class Scope(Declared):
 
 
 class ContactPolicy(Declared):
-    """At most `limit` contacts of the scope in any `rolling` time; all policies apply, the strictest wins."""
+    """At most `limit` contacts of the scope in its window, for each value of `per`; the strictest policy wins."""
 
     unsupported: ClassVar[dict[str, str]] = {
         "calendar": "use `rolling`, such as 24h or 7d",
-        "lifetime": "use a long `rolling`, such as 3650d",
-        "per": "write one policy each",
-        "after": _ONLY_ROLLING,
-        "pause": _ONLY_ROLLING,
+        "after": _ONLY_CAPS,
+        "pause": _ONLY_CAPS,
         "counts": "a contact counts from the decision that grants it",
         "timezone": "a rolling window needs none",
     }
@@ -52,5 +92,27 @@ class ContactPolicy(Declared):
     limit: Annotated[int, BeforeValidator(_limit), Field(ge=0, le=MAX_LIMIT)] = Field(
         description="How many contacts are allowed in the window; 0 means never."
     )
-    rolling: Duration = Field(description="The window, ending now: a time such as 30m, 24h, 7d or 4w.")
+    lifetime: Annotated[bool | None, BeforeValidator(_lifetime), WithJsonSchema({"const": True})] = Field(
+        default=None, description="`true` instead of `rolling`: all contacts ever count."
+    )
+    rolling: Annotated[Duration | None, AfterValidator(_one_window)] = Field(
+        default=None,
+        validate_default=True,
+        description="The window, ending now: a time such as 30m, 24h, 7d or 4w. Or `lifetime: true`.",
+    )
+    per: Annotated[tuple[str, ...], BeforeValidator(_keys), _KEYS] = Field(
+        default=(),
+        description="What each has a counter of its own: a label, such as `action`, a CEL expression, or a list.",
+    )
     scope: Scope = Field(default_factory=Scope, description="Which contacts. Without it: all of them.")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that tell this policy's counters apart."""
+        return tuple(key for key in self.per if key in LABELS)
+
+    def expressions(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """The CEL that tells this policy's counters apart, each with where it stands in the policy."""
+        for place, key in enumerate(self.per):
+            if key not in LABELS:
+                yield ("per",) if len(self.per) == 1 else ("per", str(place)), key

@@ -11,7 +11,7 @@ from catalog.places import locate, offset_in
 
 MAX_BYTES = 16 * 2**20
 # Sections a directory's files may share out key by key; every other top-level key belongs to one file.
-MERGED = ("customer", "derived", "context", "channels", "actions", "contact_policies", "fallback")
+MERGED = ("customer", "derived", "context", "channels", "actions", "contact_policies", "models", "fallback")
 
 
 class Sources:
@@ -49,6 +49,13 @@ class Sources:
             return self.mark(path)
         scalar = found[-1].node
         return locate(self.texts[scalar.mark.file], scalar, offset_in(scalar.text, line, column))
+
+
+def sources_of(values: dict[str, Any], file: str) -> Sources:
+    """Sources of which only the values are known: what is wrong is told by its path, as if on the first line."""
+    sources = Sources(file)
+    sources.values = values
+    return sources
 
 
 def read_sources(path: FilePath) -> Sources:

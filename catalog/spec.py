@@ -10,7 +10,9 @@ from catalog.actions import DEFAULT_INBOUND_VALIDITY, Action, Treatment
 from catalog.arbitration import Arbitration, ControlGroup, Exploration
 from catalog.channels import Channel
 from catalog.fields import AttributeName, Declared, Expression, Kind, Name, Names, Zone, must
+from catalog.models import Model
 from catalog.policies import ContactPolicy
+from catalog.retention import Retention
 
 RESERVED_ATTRIBUTES = ("timezone", "locale")
 DEFAULT_CONTROL_PURPOSE = "marketing"
@@ -28,8 +30,6 @@ class Catalog(Declared):
     unsupported: ClassVar[dict[str, str]] = {
         "aggregates": "keep the figures as customer attributes",
         "budgets": "end the action with `until` once its budget is spent",
-        "models": "give each action's `propensity` as a number",
-        "retention": "leave it out",
     }
 
     catalog: Annotated[Literal[1], BeforeValidator(_version)] = Field(description="The format's version: 1.")
@@ -54,6 +54,9 @@ class Catalog(Declared):
     contact_policies: dict[Name, ContactPolicy] = Field(
         default_factory=dict, description="How often a customer may be reached, by name; all apply together."
     )
+    models: dict[Name, Model] = Field(
+        default_factory=dict, description="Models that give propensities, by name; an action's `propensity` names one."
+    )
     arbitration: Arbitration = Field(default_factory=Arbitration, description="Which factors rank the actions.")
     exploration: Exploration = Field(
         default_factory=lambda: Exploration(rate=0.0), description="Random picks. Default: none."
@@ -64,6 +67,9 @@ class Catalog(Declared):
     fallback: dict[Name, Name] = Field(
         default_factory=dict,
         description="Placement: the action shown there when a decision can't be made. Its treatment needs no consent.",
+    )
+    retention: Retention = Field(
+        default_factory=Retention, description="How long what has happened is kept. Default: for ever."
     )
 
     def treatments(self) -> Iterator[tuple[str, Action, str, Treatment]]:

@@ -10,7 +10,7 @@ seconds. Only winners are ever rendered.
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from jinja2 import StrictUndefined, Template, TemplateError, nodes
 from jinja2.exceptions import SecurityError
@@ -73,6 +73,12 @@ _REFUSALS = (
 _MARKUP = ("{{", "{%", "{#")
 
 
+class Named(Protocol):
+    """Values by name; KeyError where there is none."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
 ContentPart: TypeAlias = str | int | float | bool
 
 
@@ -118,7 +124,7 @@ class TextTemplate:
         """(`customer` or `context`, attribute) of what it can't be rendered without, as far as that is plain."""
         return frozenset(part for part in self._parts or () if isinstance(part, tuple))
 
-    def render(self, customer: Mapping[str, Any], context: Mapping[str, Any]) -> str:
+    def render(self, customer: Named, context: Named) -> str:
         """The text for these attributes. Raises RenderError where one is missing or of no use to a filter."""
         if self._parts is not None:
             return _joined(self._parts, customer, context)
@@ -130,7 +136,7 @@ class TextTemplate:
             raise RenderError(str(error)) from error
 
 
-def _joined(parts: tuple[str | tuple[str, str], ...], customer: Mapping[str, Any], context: Mapping[str, Any]) -> str:
+def _joined(parts: tuple[str | tuple[str, str], ...], customer: Named, context: Named) -> str:
     try:
         return "".join(
             [
@@ -159,7 +165,7 @@ class Content:
         texts = (part for part in self._parts.values() if isinstance(part, TextTemplate))
         return frozenset(name for text in texts for name in text.needs)
 
-    def render(self, customer: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, ContentPart]:
+    def render(self, customer: Named, context: Named) -> dict[str, ContentPart]:
         """The content for these attributes, keys in the order declared. Raises RenderError, naming the key."""
         rendered: dict[str, ContentPart] = {}
         for key, part in self._parts.items():
@@ -175,7 +181,7 @@ class Facts:
 
     __slots__ = ("_values",)
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    def __init__(self, values: Named) -> None:
         self._values = values
 
     def __getattr__(self, name: str) -> Any:

@@ -16,9 +16,11 @@ from catalog.arbitration import Arbitration, ControlGroup, Exploration
 from catalog.channels import Channel
 from catalog.expressions import GATES
 from catalog.fields import Declared
+from catalog.models import Model
 from catalog.nodes import Path, empty_values
 from catalog.policies import ContactPolicy, Scope
 from catalog.report import Report, did_you_mean
+from catalog.retention import Retention
 from catalog.spec import Catalog
 from rules.types import shown, valid_zone
 
@@ -30,12 +32,14 @@ _MODELS: dict[Path, type[Declared]] = {
     ("actions", "*", "context_weights", "*"): ContextWeight,
     ("actions", "*", "treatments", "*"): Treatment,
     ("contact_policies", "*"): ContactPolicy,
+    ("models", "*"): Model,
     ("contact_policies", "*", "scope"): Scope,
     ("arbitration",): Arbitration,
     ("exploration",): Exploration,
     ("control_group",): ControlGroup,
+    ("retention",): Retention,
 }
-_NAMED = ("channels", "actions", "contact_policies")  # sections of names the catalog chooses
+_NAMED = ("channels", "actions", "contact_policies", "models")  # sections of names the catalog chooses
 # For the required fields whose absence should not hide what else is wrong beside them.
 _STAND_INS: dict[str, Any] = {"catalog": 1, "name": "unnamed", "value": 0, "limit": 1, "rolling": "1d", "percent": 0}
 _WANTED = {

@@ -56,6 +56,7 @@ def contacts_of(decision: Decision, decision_id: str) -> tuple[Contact, ...]:
             pick.treatment.group,
             pick.treatment.direction,
             decision_id,
+            tuple((key, decision.keys[key]) for key in pick.treatment.keys),
         )
         for pick in decision.granted
     )

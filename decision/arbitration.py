@@ -5,7 +5,7 @@ percents / 100. The product is taken from left to right in IEEE doubles, so it i
 priorities the treatment declared first wins.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.plan import Plan, Vector, Weights
+from rules.masks import bits, positions
 from rules.programs import Frame
 
 Draw = Callable[[], float]
 LONGEST_WALK = 64  # treatments to pass over for each candidate, on average; from there on a vector is faster
 MOST_REMEMBERED = 1_000
+NOTHING_SCORED: Mapping[int, float] = {}
 
 
 def draws(seed: int) -> Draw:
@@ -50,16 +52,18 @@ class Arbiter:
     """Chooses among candidates of one decision; what depends on the context is computed once.
 
     The best of a thousand is found without computing a thousand priorities. The plan ranks all treatments by the
-    priority they have without context; no context weight can raise one by more than the largest that holds. So the
-    ranking is walked from the top, and once the next one's priority, raised by that much, is below the best so far,
-    nothing further down can win (the threshold algorithm of Fagin et al., "Optimal aggregation algorithms for
-    middleware", 2001). Few candidates among many treatments would make for a long walk: then all are computed.
+    priority they have without context: of those with no weight, the first candidate in the ranking is the best. Those
+    that have one under the rules that hold now are ranked by themselves, once for each combination of such rules. Few
+    candidates among many treatments would make for a long walk: then all of them are computed, as a vector. So are
+    those whose propensity a model gave for this decision: `scored` has it, by treatment.
     """
 
-    def __init__(self, plan: Plan, frame: Frame, draw: Draw) -> None:
+    def __init__(self, plan: Plan, frame: Frame, draw: Draw, scored: Mapping[int, float] = NOTHING_SCORED) -> None:
         self._plan = plan
         self._draw = draw
+        self._scored = scored
         self._weights = _context_weights(plan, frame)
+        self._ranked = self._rank(scored) if scored else ()
 
     def explore(self, candidates: int) -> int | None:
         """One of `candidates` drawn uniformly, with the catalog's exploration rate; else None."""
@@ -70,39 +74,56 @@ class Arbiter:
 
     def chosen(self, bit: int, best: int, count: int) -> Chosen:
         """`bit` as the winner among `count` candidates, of which `best` was the one to rank first."""
-        rate, (propensity, value, _) = self._plan.exploration_rate, self._plan.factors[bit]
+        rate, (constant, value, _) = self._plan.exploration_rate, self._plan.factors[bit]
+        propensity = self._scored.get(bit, constant)
         probability = rate / count + (1.0 - rate if bit == best else 0.0)
         return Chosen(bit, propensity, value, self._priority(bit), probability, bit != best)
 
     def best(self, candidates: int) -> int:
         """The one of highest priority among `candidates`, a mask with at least one bit."""
-        plan = self._plan
-        if len(plan.ranking) > LONGEST_WALK * candidates.bit_count():
-            bits = positions(candidates)
-            priorities = self._priorities(bits)
-            return int(bits[int(priorities.argmax())])
-        weights = self._weights
-        # A hair's breadth more, as the same product in another order may round the other way.
-        most = (1.0 if weights is None else weights.most) * (1.0 + 1e-9)
-        best, highest = -1, -1.0
-        for bit, without_context in plan.ranking:
-            if without_context * most < highest:
-                break
+        for bit, priority in self._ranked:
             if candidates >> bit & 1:
-                priority = without_context if weights is None else self._priority(bit)
-                if priority > highest or (priority == highest and bit < best):
-                    best, highest = bit, priority
-        return best
+                rest = candidates & ~sum(1 << scored for scored in self._scored)
+                if not rest:
+                    return bit
+                other = self._best_constant(rest)
+                its_priority = self._priority(other)
+                return other if its_priority > priority or (its_priority == priority and other < bit) else bit
+        return self._best_constant(candidates)
+
+    def _rank(self, scored: Mapping[int, float]) -> tuple[tuple[int, float], ...]:
+        ranked = [(bit, self._priority(bit)) for bit in scored]
+        return tuple(sorted(ranked, key=lambda pair: (-pair[1], pair[0])))
+
+    def _best_constant(self, candidates: int) -> int:
+        """The best of candidates whose propensity is a number of the catalog."""
+        weights = self._weights
+        if weights is None:
+            return self._top(candidates, self._plan.ranking)[0]
+        weighted, plain = candidates & weights.mask, candidates & ~weights.mask
+        if not plain:
+            return self._top(weighted, weights.ranking)[0]
+        bit, priority = self._top(plain, self._plan.ranking)
+        if not weighted or weights.ranking[0][1] < priority:
+            return bit
+        rival, its_priority = self._top(weighted, weights.ranking)
+        return rival if its_priority > priority or (its_priority == priority and rival < bit) else bit
+
+    def _top(self, candidates: int, ranking: Sequence[tuple[int, float]]) -> tuple[int, float]:
+        if len(ranking) > LONGEST_WALK * candidates.bit_count():
+            found = positions(candidates)
+            priorities = self._priorities(found)
+            place = int(priorities.argmax())
+            return int(found[place]), float(priorities[place])
+        for pair in ranking:
+            if candidates >> pair[0] & 1:
+                return pair
+        raise LookupError("no candidate is a declared treatment")
 
     def _priority(self, bit: int) -> float:
         plan = self._plan
-        propensity, value, lever = plan.factors[bit]
-        priority = propensity if plan.use_propensity else 1.0
-        if self._weights is not None:
-            priority *= self._weights.listed[bit % plan.width]
-        if plan.use_value:
-            priority *= value
-        return priority * lever if plan.use_lever else priority
+        weight = 1.0 if self._weights is None else self._weights.listed[bit % plan.width]
+        return _priority(plan, bit, weight, self._scored.get(bit))
 
     def _priorities(self, bits: NDArray[np.intp]) -> Vector:
         plan = self._plan
@@ -116,12 +137,6 @@ class Arbiter:
         return priority
 
 
-def positions(mask: int) -> NDArray[np.intp]:
-    """The numbers of the set bits of `mask`, ascending."""
-    packed = np.frombuffer(mask.to_bytes((mask.bit_length() + 7) // 8, "little"), dtype=np.uint8)
-    return np.unpackbits(packed, bitorder="little").nonzero()[0]
-
-
 def _context_weights(plan: Plan, frame: Frame) -> Weights | None:
     """The weights that hold; of the few combinations that pages and devices make, each is added up once."""
     declared = plan.context_weights
@@ -132,11 +147,27 @@ def _context_weights(plan: Plan, frame: Frame) -> Weights | None:
     if known is None:
         rules = positions(held)
         percents = np.bincount(declared.actions[rules], weights=declared.percents[rules], minlength=plan.width)
-        vector = 1.0 + percents / 100.0
-        known = Weights(vector, vector.tolist(), max(1.0, float(vector.max())))
+        known = _weights(plan, 1.0 + percents / 100.0)
         if len(declared.known) < MOST_REMEMBERED:
             declared.known[held] = known
     return known
+
+
+def _weights(plan: Plan, vector: Vector) -> Weights:
+    listed = vector.tolist()
+    mask = plan.declared & plan.treatments_of(sum(1 << action for action, weight in enumerate(listed) if weight != 1.0))
+    ranked = [(bit, _priority(plan, bit, listed[bit % plan.width])) for bit in bits(mask)]
+    return Weights(vector, listed, mask, tuple(sorted(ranked, key=lambda pair: (-pair[1], pair[0]))))
+
+
+def _priority(plan: Plan, bit: int, weight: float, scored: float | None = None) -> float:
+    propensity, value, lever = plan.factors[bit]
+    if scored is not None:
+        propensity = scored
+    priority = (propensity if plan.use_propensity else 1.0) * weight
+    if plan.use_value:
+        priority *= value
+    return priority * lever if plan.use_lever else priority
 
 
 def in_control(customer_id: str, salt: str, share: float) -> bool:

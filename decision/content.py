@@ -13,20 +13,25 @@ from rules.programs import Frame
 def render(plan: Plan, treatment: Treatment, frame: Frame) -> dict[str, Any] | None:
     """The treatment's content, None when it can't be rendered for this customer."""
     try:
-        return dict(treatment.content.render(_Attributes(plan, frame), frame.context))
+        customer = _Attributes(plan, frame) if plan.derived else frame.customer
+        return treatment.content.render(customer, frame.context)
     except RenderError:
         return None
 
 
-class _Attributes(dict[str, Any]):
+class _Attributes:
     """A customer's attributes; derived ones are computed when the text asks for them."""
 
+    __slots__ = ("_frame", "_plan")
+
     def __init__(self, plan: Plan, frame: Frame) -> None:
-        super().__init__(frame.customer)
         self._plan = plan
         self._frame = frame
 
-    def __missing__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Any:
+        known = self._frame.customer.get(name)
+        if known is not None:
+            return known
         derived = self._plan.derived.get(name)
         if derived is None:
             raise KeyError(name)

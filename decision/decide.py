@@ -4,19 +4,33 @@ This is what is run again, on fresh state, when a commit finds that the customer
 years later.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from operator import or_
+from typing import Any, NamedTuple
 
 from catalog.plan import Plan, Treatment
-from decision.arbitration import Arbiter, Chosen, draws, in_control
+from decision.arbitration import NOTHING_SCORED, Arbiter, Chosen, draws, in_control
 from decision.content import render
 from decision.gates import Candidates, address, pass_gates
-from decision.policy import Allowance, counted_times
-from decision.reasons import EMPTIED_BY, Gate, Reason, Status
+from decision.policy import Allowance, Counted, counted_more, counted_times, keys_of
+from decision.reasons import EMPTIED_BY, Degradation, Gate, Reason, Status
 from decision.request import Ask, Slot
 from features.customer import Customer, moment
+from models.scoring import Scored
 from rules.programs import Frame
 from rules.types import fits
+
+Score = Callable[[int, Frame], Scored]
+NOTHING = Scored()
+
+
+class InForce(NamedTuple):
+    """What decisions are made by: a plan, and how to ask its models."""
+
+    plan: Plan
+    score: Score
 
 
 @dataclass(slots=True)
@@ -25,7 +39,7 @@ class View:
 
     customer: Customer
     attributes: dict[str, Any]
-    counted: tuple[list[int], ...]
+    counted: tuple[Counted, ...]
 
 
 def view_of(plan: Plan, customer: Customer, before: View | None = None) -> View:
@@ -37,8 +51,7 @@ def view_of(plan: Plan, customer: Customer, before: View | None = None) -> View:
     if before is not None and before.customer.attributes is customer.attributes:
         known, labels = before.customer.log, before.customer.labels
         if customer.log[: len(known)] == known and customer.labels[: len(labels)] == labels:
-            added = counted_times(plan, customer.labels, customer.log[len(known) :])
-            counted = tuple(old + new if new else old for old, new in zip(before.counted, added, strict=True))
+            counted = counted_more(plan, before.counted, customer.labels, customer.log[len(known) :])
             return View(customer, before.attributes, counted)
     kinds = plan.customer_types
     attributes = {
@@ -60,24 +73,29 @@ class Pick:
 
 @dataclass(slots=True)
 class Decision:
-    """`picks` as answered; `withheld` is what a customer of the control group would have got instead.
+    """`picks` as answered, of which `granted` contact the customer: all but fallbacks.
 
-    `removed` counts the treatments each gate took out; `left` is what each contact policy allowed before this answer.
+    `withheld` is what a customer of the control group would have got instead; `removed` counts the treatments each gate
+    took out; `left` is what each contact policy allowed before this answer, of a policy with many counters the least of
+    those that the treatments asked for have. `keys` holds the values by which contact policies tell this answer's
+    contacts from others; `scored` is what the models said.
     """
 
     status: Status
     reason: Reason
     picks: tuple[Pick, ...]
+    granted: tuple[Pick, ...]
     withheld: tuple[Pick, ...]
     removed: dict[Gate, int]
     left: tuple[int, ...]
     now: int
     seed: int
+    keys: dict[str, str]
+    scored: Scored
 
     @property
-    def granted(self) -> tuple[Pick, ...]:
-        """The picks that contact the customer: all but fallbacks."""
-        return tuple(pick for pick in self.picks if pick.chosen is not None)
+    def degraded(self) -> tuple[Degradation, ...]:
+        return (Degradation.MODEL,) if self.scored.degraded else ()
 
     @property
     def valid_until(self) -> int | None:
@@ -87,15 +105,23 @@ class Decision:
         return None if shortest is None else self.now + shortest
 
 
-def decide(plan: Plan, ask: Ask, view: View, now: int, seed: int) -> Decision:
-    """`now` in microseconds since 1970 UTC; `seed` (64 bits) is where exploration draws from."""
-    wanted = 0
-    for slot in ask.slots:
-        wanted |= slot.mask
+def no_scores(candidates: int, frame: Frame) -> Scored:
+    """Where no model is at hand: what models score is then not considered."""
+    return Scored()
+
+
+def decide(plan: Plan, ask: Ask, view: View, now: int, seed: int, score: Score = no_scores) -> Decision:
+    """`now` in microseconds since 1970 UTC; `seed` (64 bits) is where exploration draws from; `score` asks the models
+    for the propensities of candidates, given as a mask.
+    """
+    shape = ask.shape
+    wanted = shape.wanted
     frame = plan.frame(view.attributes, ask.context, moment(now))
-    candidates = pass_gates(plan, wanted, view.customer, frame, now)
-    allowance = Allowance(plan, view.counted, now)
-    run = _Run(plan, ask, frame, allowance, seed)
+    candidates = pass_gates(plan, shape, view.customer, frame, now)
+    keys = keys_of(plan, frame)
+    allowance = Allowance(plan, view.counted, keys, now)
+    left = allowance.least(wanted)
+    run = _Run(plan, ask, frame, seed, score)
     withheld: tuple[Pick, ...] = ()
     control = plan.control
     if (
@@ -103,53 +129,72 @@ def decide(plan: Plan, ask: Ask, view: View, now: int, seed: int) -> Decision:
         and candidates.alive & control.withheld
         and in_control(ask.customer_id, control.salt, control.share)
     ):
-        withheld = run.fill(Candidates(candidates.alive))
+        withheld = run.fill(Candidates(candidates.alive), allowance.copy())
         if withheld:  # else there is nothing to hold back, and nothing for anybody
             candidates.alive &= ~control.withheld
-    picks = run.fill(candidates)
-    status, reason = _verdict(plan, wanted, candidates, picks, withheld)
-    picks += _fallbacks(plan, ask, picks, frame)
+    granted = run.fill(candidates, allowance)
+    status, reason = _verdict(plan, wanted, candidates, granted, withheld)
+    picks = granted + _fallbacks(plan, ask, granted, frame)
     if picks and status is Status.NOTHING:
         status = Status.FALLBACK
-    return Decision(status, reason, picks, withheld, candidates.removed, tuple(allowance.left), now, seed)
+    scored = run.scored or NOTHING
+    return Decision(status, reason, picks, granted, withheld, candidates.removed, left, now, seed, keys, scored)
 
 
 def fallback_only(plan: Plan, ask: Ask, now: int) -> Decision:
     """The answer when nothing can be relied on: declared fallbacks, rendered without the customer, or nothing."""
     frame = plan.frame({}, ask.context, moment(now))
     picks = _fallbacks(plan, ask, (), frame)
-    return Decision(Status.FALLBACK if picks else Status.NOTHING, Reason.DEGRADED, picks, (), {}, (), now, 0)
+    status = Status.FALLBACK if picks else Status.NOTHING
+    return Decision(status, Reason.DEGRADED, picks, (), (), {}, (), now, 0, {}, NOTHING)
 
 
 class _Run:
     """The filling of an answer's slots; run twice for a customer of the control group, with the same draws."""
 
-    def __init__(self, plan: Plan, ask: Ask, frame: Frame, allowance: Allowance, seed: int) -> None:
+    def __init__(self, plan: Plan, ask: Ask, frame: Frame, seed: int, score: Score) -> None:
         self._plan = plan
         self._ask = ask
         self._frame = frame
-        self._allowance = allowance
         self._seed = seed
+        self._score = score
+        self.scored: Scored | None = None
 
-    def fill(self, candidates: Candidates) -> tuple[Pick, ...]:
+    def fill(self, candidates: Candidates, allowance: Allowance) -> tuple[Pick, ...]:
+        """The picks are taken from `allowance`."""
         if not candidates.alive:
             return ()
-        plan = self._plan
-        allowance = self._allowance.copy()
-        candidates.keep(Gate.CONTACT_POLICY, ~allowance.blocked())
-        arbiter = Arbiter(plan, self._frame, draws(self._seed))
+        plan, slots = self._plan, self._ask.shape.slots
+        blocked = allowance.blocked()
+        if blocked:
+            candidates.keep(Gate.CONTACT_POLICY, ~blocked)
+        propensities = self._propensities(candidates) if plan.scored else NOTHING_SCORED
+        arbiter = Arbiter(plan, self._frame, draws(self._seed), propensities)
         picks: list[Pick] = []
         open_to = candidates.alive
-        for slot in self._ask.slots:
-            for _ in range(slot.limit):
+        for place, slot in enumerate(slots, 1):
+            for taken in range(1, slot.limit + 1):
                 pick = self._next(slot, open_to, arbiter, candidates)
                 if pick is None:
                     break
                 picks.append(pick)
+                if taken == slot.limit and place == len(slots):
+                    break  # nothing is left to be filled
                 allowance.take(pick.treatment)
                 same_action = plan.treatments_of(1 << (pick.treatment.bit % plan.width))
                 open_to = candidates.alive & open_to & ~same_action & ~allowance.blocked()
         return tuple(picks)
+
+    def _propensities(self, candidates: Candidates) -> Mapping[int, float]:
+        """What the models give, once for both runs: the second has no other candidates than the first."""
+        asked = candidates.alive & reduce(or_, self._plan.scored.values())
+        if self.scored is None:
+            self.scored = self._score(asked, self._frame) if asked else NOTHING
+        found = self.scored.propensities
+        missing = asked & ~sum(1 << bit for bit in found)
+        if missing:
+            candidates.keep(Gate.MODEL, ~missing)
+        return {bit: propensity for bit, propensity in found.items() if candidates.alive >> bit & 1}
 
     def _next(self, slot: Slot, open_to: int, arbiter: Arbiter, candidates: Candidates) -> Pick | None:
         """The slot's next winner: the best whose content can be rendered, or what exploration draws instead.
@@ -209,14 +254,16 @@ def _verdict(
 
 def _fallbacks(plan: Plan, ask: Ask, picks: tuple[Pick, ...], frame: Frame) -> tuple[Pick, ...]:
     """The declared fallbacks of the placements asked for and left empty."""
+    if not plan.fallback:
+        return ()
     filled = {pick.placement for pick in picks}
     used = {pick.treatment.action for pick in picks}
     found: list[Pick] = []
-    for slot in ask.slots:
+    for slot in ask.shape.slots:
         treatment = plan.fallback.get(slot.placement) if slot.placement is not None else None
         if treatment is None or slot.placement in filled or treatment.action in used:
             continue
-        if treatment.channel not in ask.channels:
+        if treatment.channel not in ask.shape.channels:
             continue
         content = render(plan, treatment, frame)
         if content is not None:

@@ -9,14 +9,14 @@ import msgspec
 
 from catalog.plan import Plan
 from decision.answer import answer_body, contacts_of, outbox_entries
-from decision.decide import Decision, View, decide, view_of
+from decision.decide import Decision, InForce, View, decide, view_of
 from decision.policy import KEPT_ANYWAY, lasting
 from decision.reasons import Degradation, Reason, Status
 from decision.record import answer_in, record_body
 from decision.request import Ask, NextActionRequest, RequestError
 from features.cache import Snapshot
 from features.commit import Commit, Repeated
-from features.customer import Customer, encode, with_contacts
+from features.customer import Customer, encode, encode_longer, with_contacts
 from features.deadline import Deadline
 from features.keys import new_decision_id
 from features.store import TRIES_BEFORE_TICKET, CustomerStore
@@ -38,7 +38,7 @@ class Deciding:
     """One request on its way: decided as often as its customer turns out to have changed meanwhile."""
 
     __slots__ = (
-        "_answer", "_decision", "_random", "_request", "_seed", "_snapshot", "_store", "_ticket",
+        "_answer", "_decision", "_log_at", "_random", "_request", "_score", "_seed", "_snapshot", "_store", "_ticket",
         "ask", "customer", "deadline", "identity", "lost", "plan",
     )  # fmt: skip
 
@@ -46,14 +46,14 @@ class Deciding:
         self,
         store: CustomerStore,
         random: Callable[[int], bytes],
-        plan: Plan,
+        by: InForce,
         ask: Ask,
         request: NextActionRequest,
         caller: str,
         deadline: Deadline,
         snapshot: Snapshot,
     ) -> None:
-        self.plan = plan
+        self.plan = by.plan
         self.ask = ask
         self.deadline = deadline
         self.identity = _request_identity(request, caller)
@@ -61,6 +61,7 @@ class Deciding:
         self._store = store
         self._random = random
         self._request = request
+        self._score = by.score
         self._snapshot = snapshot
         self._seed = seed_of(random)
         self._ticket: bytes | None = None
@@ -70,14 +71,14 @@ class Deciding:
         store, plan, snapshot, customer_id = self._store, self.plan, self._snapshot, self.ask.customer_id
         now = store.now_for(snapshot)
         decision_id = new_decision_id(store.ledger.layout.partition(customer_id), now, self._random(8))
-        decision = self._decision = decide(plan, self.ask, view(plan, snapshot), now, self._seed)
-        answer = self._answer = answer_body(plan, customer_id, decision, decision_id, ())
+        decision = self._decision = decide(plan, self.ask, view(plan, snapshot), now, self._seed, self._score)
+        answer = self._answer = answer_body(plan, customer_id, decision, decision_id, decision.degraded)
         customer = self.customer = _contacted(plan, snapshot.customer, decision, decision_id)
         return Commit(
             customer_id,
             snapshot.version,
             now,
-            None if customer is snapshot.customer else encode(customer),
+            None if customer is snapshot.customer else self._encoded(customer),
             ttl_ms=store.lifetime_ms(customer),
             request=self.identity,
             decision_id=decision_id,
@@ -86,9 +87,19 @@ class Deciding:
             ticket=self._ticket,
         )
 
+    def _encoded(self, customer: Customer) -> bytes:
+        snapshot = self._snapshot
+        longer = encode_longer(snapshot.body, snapshot.log_at, snapshot.customer, customer)
+        if longer is None:
+            self._log_at = 0
+            return encode(customer)
+        body, self._log_at = longer
+        return body
+
     def committed(self, known: Snapshot | None) -> Answer:
         """It counts; `known` is the customer as it left them, None if unchanged."""
         if known is not None:
+            known.log_at = self._log_at
             # Most of what a plan sees in a customer stays the same when contacts are added: it is not computed anew.
             before = view(self.plan, self._snapshot)
             known.view(self.plan, lambda customer: view_of(self.plan, customer, before))
@@ -112,7 +123,7 @@ def _contacted(plan: Plan, customer: Customer, decision: Decision, decision_id: 
     added = contacts_of(decision, decision_id)
     if not added:
         return customer
-    return with_contacts(customer, added, decision.now - plan.history, KEPT_ANYWAY, partial(lasting, plan))
+    return with_contacts(customer, added, decision.now - plan.history, KEPT_ANYWAY, partial(lasting, plan, len(added)))
 
 
 def _request_identity(request: NextActionRequest, caller: str) -> tuple[bytes, bytes] | None:
@@ -129,7 +140,7 @@ def seed_of(random: Callable[[int], bytes]) -> int:
 
 
 def answer_of(body: bytes, decision: Decision, lost: int = 0) -> Answer:
-    return Answer(body, decision.status, decision.reason, (), lost)
+    return Answer(body, decision.status, decision.reason, decision.degraded, lost)
 
 
 def repeated(outcome: Repeated, identity: tuple[bytes, bytes] | None, lost: int) -> Answer:

@@ -15,7 +15,7 @@ from typing import Any
 
 from catalog.plan import Plan
 from decision.answer import answer_body
-from decision.decide import decide, fallback_only
+from decision.decide import InForce, Score, decide, fallback_only
 from decision.deciding import Answer, Deciding, answer_of, repeated, seed_of, view
 from decision.reasons import Degradation
 from decision.request import Ask, NextActionRequest, resolve
@@ -24,30 +24,41 @@ from features.cache import Snapshot
 from features.commit import Commit, Committed, Moved, Outcome, Repeated
 from features.deadline import Deadline
 from features.entropy import random_bytes
-from features.errors import NoScript, NotConnected, OutOfMemory, OutOfTime, StoreError, StoreTimeout, Uncertain
+from features.errors import NoScript, OutOfMemory, OutOfTime, StoreError, StoreTimeout, Uncertain
 from features.store import ClockError, CustomerStore
+from models.scoring import Models, Scored
+from rules.programs import Frame
 
 Answered = Callable[[Answer | Exception], None]
 """Told the answer, or what went wrong: a RequestError, or an error that nobody foresaw."""
 
 
 class Engine:
-    """Decides for one worker. `plan` may be replaced at any time; a decision uses the one it began with."""
+    """Decides for one worker. What it decides by may be replaced at any time; a decision uses what it began with.
 
-    def __init__(self, store: CustomerStore, plan: Plan, random: Callable[[int], bytes] = random_bytes) -> None:
+    Without `models` they are loaded: raises ModelError.
+    """
+
+    def __init__(
+        self,
+        store: CustomerStore,
+        plan: Plan,
+        random: Callable[[int], bytes] = random_bytes,
+        models: Models | None = None,
+    ) -> None:
         self.store = store
-        self.plan = plan
+        self.serve(plan, models)
         self._random = random
         self._turns = Turns()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def plan(self) -> Plan:
-        return self._plan
+        return self._in_force.plan
 
-    @plan.setter
-    def plan(self, plan: Plan) -> None:
-        self._plan = plan
+    def serve(self, plan: Plan, models: Models | None = None) -> None:
+        """Decides by `plan` and its models from now on. Raises ModelError, and nothing has changed."""
+        self._in_force = InForce(plan, _scoring(plan, models or Models(plan)))
         self.store.lives_ms(plan.lifetime_ms)
 
     def at_once(self, request: NextActionRequest, caller: str, seconds: float, answered: Answered) -> bool:
@@ -60,16 +71,18 @@ class Engine:
         connection, snapshot = store.ledger.link.ready, store.at_hand(request.customer_id)
         if connection is None or snapshot is None or request.dry_run:
             return False
-        plan = self._plan
-        ask = resolve(request, plan)
+        by = self._in_force
+        ask = resolve(request, by.plan)
         if not self._turns.take_free(ask.customer_id):
             return False
         try:
-            deciding = Deciding(self.store, self._random, plan, ask, request, caller, Deadline(seconds), snapshot)
+            deciding = Deciding(self.store, self._random, by, ask, request, caller, Deadline(seconds), snapshot)
             commit = deciding.commit()
+            if deciding.deadline.passed:
+                raise OutOfTime("no time is left to commit in")
             waiting = _Waiting(self, deciding, commit, answered)
             store.ledger.commit_at_once(commit, connection, waiting.settled)
-        except (ClockError, NotConnected):
+        except StoreError:  # nothing was sent
             self._turns.give(ask.customer_id)
             return False
         except BaseException:
@@ -84,19 +97,19 @@ class Engine:
         Raises RequestError when the catalog doesn't declare what is asked for, or the request id came with another
         body before.
         """
-        plan = self._plan
-        ask = resolve(request, plan)
+        by = self._in_force
+        ask = resolve(request, by.plan)
         deadline = Deadline(seconds)
         if not await self._turns.take(ask.customer_id, deadline):
-            return self.degraded(plan, ask, Degradation.DEADLINE)
+            return self.degraded(by.plan, ask, Degradation.DEADLINE)
         try:
             if ask.dry_run:
-                return await self._preview(plan, ask, deadline)
+                return await self._preview(by, ask, deadline)
             snapshot = await self.store.snapshot(ask.customer_id, deadline)
-            deciding = Deciding(self.store, self._random, plan, ask, request, caller, deadline, snapshot)
+            deciding = Deciding(self.store, self._random, by, ask, request, caller, deadline, snapshot)
             return await self._decide(deciding, None)
         except StoreError as error:
-            return self.degraded(plan, ask, _why(error))
+            return self.degraded(by.plan, ask, _why(error))
         finally:
             self._turns.give(ask.customer_id)
 
@@ -113,9 +126,10 @@ class Engine:
 
     def finish(self, deciding: Deciding, commit: Commit, outcome: Committed) -> Answer:
         """The ordinary end of what `at_once` began; the turn is given back."""
-        known = self.store.learn(commit, deciding.customer, outcome)
-        self._turns.give(commit.customer_id)
-        return deciding.committed(known)
+        try:
+            return deciding.committed(self.store.learn(commit, deciding.customer, outcome))
+        finally:
+            self._turns.give(commit.customer_id)
 
     def give_up(self, deciding: Deciding, error: StoreError) -> Answer:
         """No reply, or none of use, to what `at_once` began; the turn is given back."""
@@ -124,11 +138,11 @@ class Engine:
         self._turns.give(deciding.ask.customer_id)
         return self.degraded(deciding.plan, deciding.ask, _why(error), deciding.lost)
 
-    async def _preview(self, plan: Plan, ask: Ask, deadline: Deadline) -> Answer:
+    async def _preview(self, by: InForce, ask: Ask, deadline: Deadline) -> Answer:
         snapshot = await self.store.snapshot(ask.customer_id, deadline, fresh=True)
-        now = self.store.now_for(snapshot)
-        decision = decide(plan, ask, view(plan, snapshot), now, seed_of(self._random))
-        return answer_of(answer_body(plan, ask.customer_id, decision, None, ()), decision)
+        now, plan = self.store.now_for(snapshot), by.plan
+        decision = decide(plan, ask, view(plan, snapshot), now, seed_of(self._random), by.score)
+        return answer_of(answer_body(plan, ask.customer_id, decision, None, decision.degraded), decision)
 
     async def _decide(self, deciding: Deciding, tried: tuple[Outcome, Snapshot | None] | None) -> Answer:
         """Commits until it counts; `tried` is what a first commit came to."""
@@ -189,7 +203,12 @@ class _Waiting:
         self._end()
         engine = self._engine
         if isinstance(outcome, Committed):
-            self._answered(engine.finish(self._deciding, self._commit, outcome))
+            answer: Answer | Exception
+            try:
+                answer = engine.finish(self._deciding, self._commit, outcome)
+            except Exception as error:  # noqa: BLE001 - whoever asked is to hear of it
+                answer = error
+            self._answered(answer)
         elif isinstance(outcome, NoScript):
             engine.spawn(engine.go_on(self._deciding, self._commit, None), self._answered)
         elif isinstance(outcome, StoreError):
@@ -205,6 +224,13 @@ class _Waiting:
         self._over = True
         if self._timer is not None:
             self._timer.cancel()
+
+
+def _scoring(plan: Plan, models: Models) -> Score:
+    def score(candidates: int, frame: Frame) -> Scored:
+        return models.score(candidates, frame, plan)
+
+    return score
 
 
 def _why(error: StoreError) -> Degradation:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from catalog.plan import Plan
 from decision.reasons import Gate
+from decision.request import Shape
 from features.customer import Customer
 from rules.errors import EvaluationError
 from rules.programs import Frame, Program
@@ -29,10 +30,12 @@ class Candidates:
                 self.emptied_by = gate
 
 
-def pass_gates(plan: Plan, wanted: int, customer: Customer, frame: Frame, now: int) -> Candidates:
-    """From the treatments `wanted` to those that all gates but contact policy, which comes last, let through."""
+def pass_gates(plan: Plan, shape: Shape, customer: Customer, frame: Frame, now: int) -> Candidates:
+    """From the treatments wanted to those that all gates but contact policy, which comes last, let through."""
+    wanted = shape.wanted
     candidates = Candidates(wanted)
-    candidates.keep(Gate.DATES, plan.treatments_of(plan.schedule.at(now)))
+    candidates.keep(Gate.DATES, plan.in_dates(now))
+    actions = shape.actions if candidates.alive == wanted else plan.actions_of(candidates.alive)
     for gate, index in (
         (Gate.ELIGIBLE, plan.eligible),
         (Gate.APPLICABLE, plan.applicable),
@@ -40,21 +43,23 @@ def pass_gates(plan: Plan, wanted: int, customer: Customer, frame: Frame, now: i
     ):
         if not candidates.alive:
             return candidates
-        matched = index.match(frame, plan.actions_of(candidates.alive))
-        candidates.keep(gate, plan.treatments_of(matched))
-    candidates.keep(Gate.REACHABLE, ~_unreachable(plan, candidates.alive, frame))
-    candidates.keep(Gate.CONSENT, ~_unconsented(plan, customer))
-    candidates.keep(Gate.CONTENT, ~_incomplete(plan, candidates.alive, frame))
+        if index.unconditional:
+            continue
+        actions = index.match(frame, actions)
+        candidates.keep(gate, plan.treatments_of(actions))
+    for program, mask in shape.addresses:
+        if candidates.alive & mask and address(program, frame) is None:
+            candidates.keep(Gate.REACHABLE, ~mask)
+    for purpose, mask in shape.consents:
+        if candidates.alive & mask:
+            consent = customer.consents.get(purpose)
+            if consent is None or not consent.granted:  # absent means no
+                candidates.keep(Gate.CONSENT, ~mask)
+    # Texts with logic in them only tell when rendered.
+    for owner, name, mask in shape.needs:
+        if candidates.alive & mask and not _known(plan, owner, name, frame):
+            candidates.keep(Gate.CONTENT, ~mask)
     return candidates
-
-
-def _incomplete(plan: Plan, alive: int, frame: Frame) -> int:
-    """Treatments whose texts name something that is missing. Texts with logic in them only tell when rendered."""
-    mask = 0
-    for (owner, name), treatments in plan.needs.items():
-        if alive & treatments and not _known(plan, owner, name, frame):
-            mask |= treatments
-    return mask
 
 
 def _known(plan: Plan, owner: str, name: str, frame: Frame) -> bool:
@@ -70,14 +75,6 @@ def _known(plan: Plan, owner: str, name: str, frame: Frame) -> bool:
     return True
 
 
-def _unreachable(plan: Plan, alive: int, frame: Frame) -> int:
-    mask = 0
-    for channel in plan.channels.values():
-        if channel.address is not None and alive & channel.mask and address(channel.address, frame) is None:
-            mask |= channel.mask
-    return mask
-
-
 def address(program: Program, frame: Frame) -> str | None:
     """Where the customer is reached, None when that is unknown."""
     try:
@@ -85,13 +82,3 @@ def address(program: Program, frame: Frame) -> str | None:
     except EvaluationError:
         return None
     return value if isinstance(value, str) and value else None
-
-
-def _unconsented(plan: Plan, customer: Customer) -> int:
-    """Absent means no."""
-    mask = 0
-    for purpose, treatments in plan.consent_masks.items():
-        consent = customer.consents.get(purpose)
-        if consent is None or not consent.granted:
-            mask |= treatments
-    return mask

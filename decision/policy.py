@@ -1,17 +1,55 @@
-"""Contact policy: which treatments the contacts so far leave open. Pure; the one place where caps are decided."""
+"""Contact policy: which treatments the contacts so far leave open. Pure; the one place where caps are decided.
+
+A policy counts contacts in one counter, or, with `per`, in a counter for each combination of values: of labels, which
+a contact got when it was made, and of expressions, whose values then are kept with the contact. A policy that has
+counters knows which treatments each one blocks, so a decision only looks at the counters that something was counted in.
+
+What isn't known counts against the contact: a contact without a value for an expression (it was made before a policy
+asked for it) counts in every counter it could belong to, and a customer without one gets nothing in the policy's scope.
+"""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
 
-from catalog.plan import Plan, Policy, Treatment
+from catalog.plan import Plan, Policy, Treatment, Values
 from features.customer import Labels, Logged
+from rules.errors import EvaluationError
+from rules.programs import Frame
 
 MOST_REMEMBERED = 100_000
 KEPT_ANYWAY = 50  # contacts no policy counts today, kept so that a new or longer policy starts with what is known
+SWEEP = 16
+LONGEST_KEY = 64  # characters of a value that is kept as it is; each contact carries it
+
+KeyValues = tuple[str | None, ...]
+Counters = dict[KeyValues, dict[Values, list[int]]]  # by the values of expressions, then by those of labels
+Counted = list[int] | Counters  # times in microseconds, ascending
 
 
-def counting(plan: Plan, labels: Labels) -> tuple[int, ...]:
-    """The numbers of the policies that count a contact with these labels, which are those of contact time."""
+def keys_of(plan: Plan, frame: Frame) -> dict[str, str]:
+    """The values of the expressions that tell counters apart, by their texts, but of those without one."""
+    found: dict[str, str] = {}
+    for source, program in plan.keys.items():
+        try:
+            value = program(frame)
+        except EvaluationError:
+            continue
+        found[source] = _key(str(value).lower() if isinstance(value, bool) else str(value))
+    return found
+
+
+def _key(text: str) -> str:
+    return text if len(text) <= LONGEST_KEY else "#" + blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def counting(plan: Plan, labels: Labels) -> tuple[tuple[int, Values], ...]:
+    """The policies, by number, that count a contact with these labels, which are those of contact time, each with the
+    values of the labels by which it tells counters apart.
+    """
+    if labels.keys:
+        labels = Labels(labels.action, labels.channel, labels.group, labels.direction)
     known = plan.counting.get(labels)
     if known is None:
         named = {
@@ -21,22 +59,113 @@ def counting(plan: Plan, labels: Labels) -> tuple[int, ...]:
             "action": labels.action,
             "treatment": f"{labels.action}/{labels.channel}",
         }
-        known = tuple(number for number, policy in enumerate(plan.policies) if policy.counts(named))
+        known = tuple(
+            (number, () if policy.per is None else policy.per.values(named))
+            for number, policy in enumerate(plan.policies)
+            if policy.counts(named)
+        )
         if len(plan.counting) < MOST_REMEMBERED:
             plan.counting[labels] = known
     return known
 
 
-def counted_times(plan: Plan, labels: Sequence[Labels], log: Iterable[Logged]) -> tuple[list[int], ...]:
+def counted_times(plan: Plan, labels: Sequence[Labels], log: Iterable[Logged]) -> tuple[Counted, ...]:
     """Per policy, the times (microseconds, ascending) of the contacts that it counts, however old."""
-    times: tuple[list[int], ...] = tuple([] for _ in plan.policies)
-    counted_by = [[times[number] for number in counting(plan, each)] for each in labels]
+    counted: tuple[Counted, ...] = tuple([] if policy.per is None else {} for policy in plan.policies)
+    counted_in: dict[int, list[list[int]]] = {}  # of the labels that occur: there are many more than one answer adds
     for contact in log:
-        for counted in counted_by[contact.labels]:
-            counted.append(contact.at)
-    for counted in times:
-        counted.sort()
-    return times
+        counters = counted_in.get(contact.labels)
+        if counters is None:
+            each = labels[contact.labels]
+            counters = counted_in[contact.labels] = [
+                known
+                if isinstance(known := counted[number], list)
+                else _counter(plan.policies[number], known, each, values)
+                for number, values in counting(plan, each)
+            ]
+        for times in counters:
+            times.append(contact.at)
+    for times in _lists(counted):
+        times.sort()
+    return counted
+
+
+def _counter(policy: Policy, counted: Counters, labels: Labels, values: Values) -> list[int]:
+    return counted.setdefault(_key_values(policy, labels), {}).setdefault(values, [])
+
+
+def _key_values(policy: Policy, labels: Labels) -> KeyValues:
+    sources = policy.per.expressions if policy.per else ()
+    if not sources:
+        return ()
+    if len(labels.keys) == 1 == len(sources):
+        ((source, value),) = labels.keys
+        return (value if source == sources[0] else None,)
+    known = dict(labels.keys)
+    return tuple([known.get(source) for source in sources])
+
+
+def _lists(counted: Iterable[Counted]) -> Iterable[list[int]]:
+    for each in counted:
+        if isinstance(each, list):
+            yield each
+        else:
+            for counters in each.values():
+                yield from counters.values()
+
+
+def counted_more(
+    plan: Plan, before: tuple[Counted, ...], labels: Sequence[Labels], added: Iterable[Logged]
+) -> tuple[Counted, ...]:
+    """What is counted of `before` and of the contacts `added` since; `before` isn't changed."""
+    counted = list(before)
+    for contact in added:
+        each = labels[contact.labels]
+        for number, values in counting(plan, each):
+            known = counted[number]
+            if isinstance(known, list):
+                counted[number] = [*known, contact.at]
+            else:
+                counted[number] = _with(known, _key_values(plan.policies[number], each), values, contact.at)
+    return tuple(counted)
+
+
+def _with(known: Counters, keys: KeyValues, values: Values, at: int) -> Counters:
+    counters = known.get(keys, {})
+    return {**known, keys: {**counters, values: [*counters.get(values, []), at]}}
+
+
+def lasting(
+    plan: Plan, added: int, labels: tuple[Labels, ...], going: tuple[Logged, ...], staying: tuple[Logged, ...]
+) -> tuple[Logged, ...]:
+    """Of the contacts `going`, all older than those `staying`: what lifetime policies still need, which is the latest
+    of each counter, up to the policy's limit.
+
+    To tell takes a tenth of a millisecond, and what goes makes the customer's view be computed anew, so it is only
+    told each time that, with the contacts `added`, there are SWEEP more; until then all stay.
+    """
+    limits = {number: policy.limit for number, policy in enumerate(plan.policies) if policy.lifetime}
+    if not limits:
+        return ()
+    before = len(going) + len(staying)
+    if before // SWEEP == (before + added) // SWEEP:
+        return going
+    counters = [
+        [
+            (number, _key_values(plan.policies[number], each), values)
+            for number, values in counting(plan, each)
+            if number in limits
+        ]
+        for each in labels
+    ]
+    counted = Counter(counter for contact in staying for counter in counters[contact.labels])
+    kept = []
+    for contact in reversed(going):
+        mine = counters[contact.labels]
+        if any(counted[counter] < limits[counter[0]] for counter in mine):
+            kept.append(contact)
+            counted.update(mine)
+    return tuple(reversed(kept))
 
 
 def remaining(policy: Policy, times: list[int], now: int) -> int:
@@ -44,12 +173,45 @@ def remaining(policy: Policy, times: list[int], now: int) -> int:
     return policy.limit - (len(times) - bisect_right(times, now - policy.window))
 
 
-class Allowance:
-    """What the policies still allow while one answer is put together: its picks count against each other."""
+def _spent(policy: Policy, counted: Counters, keys: KeyValues, now: int) -> dict[Values, int]:
+    """How many contacts count at `now`, by the values of labels, in the counters that `keys` name."""
+    spent: dict[Values, int] = {}
+    since = now - policy.window
+    for known, counters in counted.items():
+        if known == keys or (None in known and _may_be(known, keys)):
+            for values, times in counters.items():
+                spent[values] = spent.get(values, 0) + len(times) - bisect_right(times, since)
+    return spent
 
-    def __init__(self, plan: Plan, times: tuple[list[int], ...], now: int) -> None:
+
+def _may_be(known: KeyValues, keys: KeyValues) -> bool:
+    return all(mine is None or mine == other for mine, other in zip(known, keys, strict=True))
+
+
+class Allowance:
+    """What the policies still allow while one answer is put together: its picks count against each other.
+
+    `left` has an element for each policy. Where there are many counters, it is what one that has counted nothing
+    allows, and `_spent` holds by policy how much the others have counted.
+    """
+
+    def __init__(self, plan: Plan, counted: tuple[Counted, ...], keys: Mapping[str, str], now: int) -> None:
         self._policies = plan.policies
-        self.left = [remaining(policy, counted, now) for policy, counted in zip(plan.policies, times, strict=True)]
+        self._spent: dict[int, dict[Values, int]] = {}
+        self.left: list[int] = []
+        for policy, each in zip(plan.policies, counted, strict=True):
+            if isinstance(each, list):
+                self.left.append(remaining(policy, each, now))
+            else:
+                self._open_counters(policy, each, keys, now)
+
+    def _open_counters(self, policy: Policy, counted: Counters, keys: Mapping[str, str], now: int) -> None:
+        mine = tuple(keys.get(source) for source in policy.per.expressions) if policy.per else ()
+        if None in mine:
+            self.left.append(0)
+            return
+        self._spent[len(self.left)] = _spent(policy, counted, mine, now)
+        self.left.append(policy.limit)
 
     def blocked(self) -> int:
         """The treatments that some policy rules out, as bits."""
@@ -57,11 +219,27 @@ class Allowance:
         for policy, left in zip(self._policies, self.left, strict=True):
             if left <= 0:
                 mask |= policy.blocks
+        for position, spent in self._spent.items():
+            policy = self._policies[position]
+            for values, count in spent.items():
+                if count >= policy.limit and policy.per:
+                    mask |= policy.per.blocks.get(values, 0)
         return mask
+
+    def least(self, wanted: int) -> tuple[int, ...]:
+        """What each policy allows; of many counters, the one of a treatment in `wanted` that allows least."""
+        found = self.left.copy()
+        for position, spent in self._spent.items():
+            policy = self._policies[position]
+            for values, count in spent.items():
+                if policy.per and policy.per.blocks.get(values, 0) & wanted:
+                    found[position] = min(found[position], policy.limit - count)
+        return tuple(found)
 
     def copy(self) -> "Allowance":
         other = Allowance.__new__(Allowance)
         other._policies, other.left = self._policies, self.left.copy()
+        other._spent = {position: spent.copy() for position, spent in self._spent.items()}
         return other
 
     def take(self, treatment: Treatment) -> None:
@@ -69,4 +247,8 @@ class Allowance:
         bit = 1 << treatment.bit
         for position, policy in enumerate(self._policies):
             if policy.blocks & bit:
-                self.left[position] -= 1
+                if policy.per is None:
+                    self.left[position] -= 1
+                elif position in self._spent:
+                    spent, values = self._spent[position], policy.per.values(treatment.labels)
+                    spent[values] = spent.get(values, 0) + 1

@@ -23,6 +23,7 @@ class Gate(StrEnum):
     CONSENT = "consent"
     CONTENT = "content"
     CONTACT_POLICY = "contact_policy"
+    MODEL = "model"
 
 
 class Reason(StrEnum):
@@ -40,11 +41,15 @@ class Reason(StrEnum):
     NO_CONSENT = "no_consent"
     CONTACT_POLICY = "contact_policy"
     UNRENDERABLE = "unrenderable"
+    NOT_SCORED = "not_scored"
     DEGRADED = "degraded"
 
 
 class Degradation(StrEnum):
-    """What could not be relied on while answering. The answer itself contacts nobody.
+    """What could not be relied on while answering.
+
+    With `model` it is the models named in the record, and the answer does without what they score. With any other the
+    answer contacts nobody.
 
     With `deadline` and `store_unavailable` a commit may have been under way whose reply never came; a retry with the
     same request id tells.
@@ -55,6 +60,7 @@ class Degradation(StrEnum):
     DEADLINE = "deadline"
     CLOCK = "clock"
     CONTENTION = "contention"
+    MODEL = "model"
 
 
 EMPTIED_BY: dict[Gate, Reason] = {
@@ -66,4 +72,5 @@ EMPTIED_BY: dict[Gate, Reason] = {
     Gate.CONSENT: Reason.NO_CONSENT,
     Gate.CONTACT_POLICY: Reason.CONTACT_POLICY,
     Gate.CONTENT: Reason.UNRENDERABLE,
+    Gate.MODEL: Reason.NOT_SCORED,
 }

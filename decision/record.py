@@ -18,6 +18,7 @@ from decision.answer import action_of
 from decision.decide import Decision
 from decision.request import NextActionRequest
 from features.customer import decode
+from models.scoring import ModelScores
 
 RECORD_VERSION = 2
 
@@ -49,7 +50,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     """`at` is the service time of the decision in microseconds since 1970 UTC; `seed` (64 bits) where it drew from.
 
     `request` is JSON; `state` the customer's state as features.customer encodes it, b"" for one nobody knows;
-    `answer` the bytes that were sent; `degraded` what could not be relied on.
+    `answer` the bytes that were sent; `degraded` the models that could not be relied on.
     """
 
     version: int
@@ -91,8 +92,15 @@ def record_body(
             state,
             answer,
             outcome_of(plan, decision),
+            tuple(map(scores_of, decision.scored.scores)),
+            decision.scored.degraded,
         )
     )
+
+
+def scores_of(scored: ModelScores) -> Scores:
+    bits, propensities = np.array(scored.bits, "<u4"), np.array(scored.propensities, "<f8")
+    return Scores(scored.model, bits.tobytes(), propensities.tobytes())
 
 
 def outcome_of(plan: Plan, decision: Decision) -> Outcome:

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import msgspec
 
 from catalog.plan import Plan
-from rules.types import coerce, shown
+from rules.programs import Program
+from rules.types import AttributeType, coerce, shown
 
 MOST_PER_ANSWER = 50
+MOST_REMEMBERED = 1_000
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MOST_PER_ANSWER)]
 
@@ -47,7 +49,7 @@ class RequestError(ValueError):
         self.message = message
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Slot:
     """A place in the answer: up to `limit` of the treatments in `mask`."""
 
@@ -56,21 +58,68 @@ class Slot:
     limit: int
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What requests for the same channels and placements have in common, worked out once per plan.
+
+    `wanted` are the treatments in any slot, `actions` those that have one of them; `addresses`, `consents` and `needs`
+    are the plan's, as far as these treatments are concerned.
+    """
+
+    channels: tuple[str, ...]
+    slots: tuple[Slot, ...]
+    wanted: int
+    actions: int
+    addresses: tuple[tuple[Program, int], ...]
+    consents: tuple[tuple[str, int], ...]
+    needs: tuple[tuple[str, str, int], ...]
+
+
 @dataclass(slots=True)
 class Ask:
     """A request resolved against one plan."""
 
     customer_id: str
-    channels: tuple[str, ...]
-    slots: tuple[Slot, ...]
+    shape: Shape
     context: dict[str, Any]
     dry_run: bool = False
 
 
 def resolve(request: NextActionRequest, plan: Plan) -> Ask:
     """Raises RequestError on channels, placements and context that the catalog doesn't declare."""
+    channels, placements = request.channels, request.placements
+    key = (
+        None if channels is msgspec.UNSET else tuple(channels),
+        None if placements is msgspec.UNSET else tuple(placements),
+        request.limit,
+    )
+    shape = plan.shapes.get(key)
+    if shape is None:
+        shape = _shape(request, plan)
+        if len(plan.shapes) < MOST_REMEMBERED:
+            plan.shapes[key] = shape
+    return Ask(request.customer_id, shape, _context(request, plan) if request.context else {}, request.dry_run)
+
+
+def _shape(request: NextActionRequest, plan: Plan) -> Shape:
     channels = _channels(request, plan)
-    return Ask(request.customer_id, channels, _slots(request, plan, channels), _context(request, plan), request.dry_run)
+    slots = _slots(request, plan, channels)
+    wanted = 0
+    for slot in slots:
+        wanted |= slot.mask
+    return Shape(
+        channels,
+        slots,
+        wanted,
+        plan.actions_of(wanted),
+        tuple(
+            (channel.address, channel.mask)
+            for channel in plan.channels.values()
+            if channel.address is not None and channel.mask & wanted
+        ),
+        tuple((purpose, mask) for purpose, mask in plan.consent_masks.items() if mask & wanted),
+        tuple((owner, name, mask) for (owner, name), mask in plan.needs.items() if mask & wanted),
+    )
 
 
 def _channels(request: NextActionRequest, plan: Plan) -> tuple[str, ...]:
@@ -108,9 +157,12 @@ def _slots(request: NextActionRequest, plan: Plan, channels: Iterable[str]) -> t
 
 
 def _context(request: NextActionRequest, plan: Plan) -> dict[str, Any]:
-    values = {}
+    values: dict[str, Any] = {}
     for name, raw in request.context.items():
         kind = plan.context_types.get(name)
+        if raw.__class__ is str and kind is AttributeType.STRING:
+            values[name] = raw
+            continue
         pointer = f"/context/{escaped(name)}"
         if kind is None:
             raise _undeclared("context", name, plan.context_types, pointer)

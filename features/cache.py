@@ -15,16 +15,17 @@ T = TypeVar("T")
 
 class Snapshot:
     """A customer as of one version. `body` is the encoded customer, b"" where there is none; `view` caches what is
-    derived from it under one catalog.
+    derived from it under one catalog. `log_at` is for features.customer.encode_longer.
     """
 
-    __slots__ = ("_view", "_view_of", "body", "customer", "last", "version")
+    __slots__ = ("_view", "_view_of", "body", "customer", "last", "log_at", "version")
 
     def __init__(self, version: bytes, last: int, body: bytes, customer: Customer) -> None:
         self.version = version
         self.last = last
         self.body = body
         self.customer = customer
+        self.log_at = 0
         self._view_of: object | None = None
         self._view: object | None = None
 

@@ -5,11 +5,10 @@ What a state looks like in Redis is written down in `commit.lua`.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import msgspec
 
 from features.errors import CorruptState
 
@@ -17,8 +16,11 @@ TOMBSTONE_MS = 30 * 24 * 3600 * 1000
 HEADER = 32
 _VERSION = 16
 
-_ARRAY_OF_10, _ARRAY = b"\x9a", b"\xdd"
-_number = msgspec.msgpack.Encoder().encode
+# Msgpack by hand, as its parts are at hand: 0x9a begins an array of ten, 0xd3 a 64-bit number, 0xdd an array and 0xdb a
+# string of the length that follows; a string whatever the bytes, for the msgpack inside Redis 6.2 knows no other kind.
+_numbers = struct.Struct(">BBqBq").pack
+_ttl_and_length = struct.Struct(">BqBI").pack
+_length = struct.Struct(">BI").pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,27 +117,27 @@ def pack(commit: Commit, version: bytes, clock_offset_us: int) -> bytes:
     state = b"%b%016d%b" % (version, commit.now_us, commit.body or b"") if writes else b""
     ttl_ms = TOMBSTONE_MS if commit.tombstone else commit.ttl_ms or 0
     body_hash = commit.request[1] if commit.request else b""
+    ticket, decision_id, record = commit.ticket or b"", (commit.decision_id or "").encode(), commit.record or b""
+    expected, outbox = commit.expected, commit.outbox
     return b"".join(
         (
-            _ARRAY_OF_10,
-            _number(clock_offset_us),
-            _number(commit.now_us),
-            _string(commit.expected),
-            _string(state),
-            _number(ttl_ms),
-            _string(commit.ticket or b""),
-            _string(body_hash),
-            _string((commit.decision_id or "").encode()),
-            _string(commit.record or b""),
-            _ARRAY + len(commit.outbox).to_bytes(4),
-            *map(_string, commit.outbox),
+            _numbers(0x9A, 0xD3, clock_offset_us, 0xD3, commit.now_us),
+            _length(0xDB, len(expected)),
+            expected,
+            _length(0xDB, len(state)),
+            state,
+            _ttl_and_length(0xD3, ttl_ms, 0xDB, len(ticket)),
+            ticket,
+            _length(0xDB, len(body_hash)),
+            body_hash,
+            _length(0xDB, len(decision_id)),
+            decision_id,
+            _length(0xDB, len(record)),
+            record,
+            _length(0xDD, len(outbox)),
+            *(part for entry in outbox for part in (_length(0xDB, len(entry)), entry)),
         )
     )
-
-
-def _string(data: bytes) -> bytes:
-    """As msgpack's str, whatever the bytes: the msgpack inside Redis 6.2 does not know its bin type."""
-    return b"\xdb" + len(data).to_bytes(4) + data
 
 
 def unpack(reply: list[Any], commit: Commit, version: bytes) -> Outcome:

@@ -139,8 +139,12 @@ class Connection(asyncio.Protocol):
 
     def call(self, *args: Arg) -> asyncio.Future[Reply]:
         """Queue one command; its reply, or the error, comes through the future. Raises NotConnected."""
+        return self.call_packed(pack_command(args))
+
+    def call_packed(self, command: bytes) -> asyncio.Future[Reply]:
+        """Like `call`, for a command that is packed already."""
         future: asyncio.Future[Reply] = self.loop.create_future()
-        self.send(pack_command(args), partial(_settle, future))
+        self.send(command, partial(_settle, future))
         return future
 
     def send(self, command: bytes, replied: Replied) -> None:

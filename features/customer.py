@@ -6,7 +6,7 @@ thousand cached customers would otherwise make each full collection a stall that
 Pure: every change is a function from one `Customer` to the next; times are arguments, in microseconds since 1970 UTC.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,7 +24,8 @@ class Consent(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Contact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One occasion on which the customer was, or is about to be, reached; its labels are those of that moment.
 
-    `decision` is the id of the decision that granted it, 32 hex digits.
+    `decision` is the id of the decision that granted it, 32 hex digits. `keys` are the values, at that moment, of the
+    expressions by which contact policies tell contacts apart: pairs of an expression's text and its value.
     """
 
     at: int
@@ -33,15 +34,17 @@ class Contact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     group: str
     direction: str
     decision: str
+    keys: tuple[tuple[str, str], ...] = ()
 
 
 class Labels(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What contact policies tell contacts apart by."""
+    """What contact policies tell contacts apart by; `keys` as in Contact."""
 
     action: str
     channel: str
     group: str
     direction: str
+    keys: tuple[tuple[str, str], ...] = ()
 
 
 class Logged(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -80,8 +83,13 @@ class Customer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def contacts(self) -> tuple[Contact, ...]:
         """The log with its labels spelled out, oldest first."""
-        names = [(each.action, each.channel, each.group, each.direction) for each in self.labels]
-        return tuple(Contact(each.at, *names[each.labels], each.decision.hex()) for each in self.log)
+        labels = self.labels
+        return tuple(_spelled(each, labels[each.labels]) for each in self.log)
+
+
+def _spelled(contact: Logged, labels: Labels) -> Contact:
+    action, channel, group, direction = labels.action, labels.channel, labels.group, labels.direction
+    return Contact(contact.at, action, channel, group, direction, contact.decision.hex(), labels.keys)
 
 
 EMPTY = Customer()
@@ -96,6 +104,39 @@ def encode(customer: Customer) -> bytes:
 def decode(body: bytes) -> Customer:
     """Timestamps come back as aware datetimes in UTC. Raises msgspec.DecodeError on bytes that aren't a customer."""
     return _decoder.decode(body) if body else EMPTY
+
+
+def encode_longer(body: bytes, log_at: int, before: Customer, after: Customer) -> tuple[bytes, int] | None:
+    """`after` encoded, which differs from `before`, encoded as `body`, by contacts added to the log alone; else None.
+
+    The log comes last, so its length and the new entries are all there is to write, however long it is. `log_at` is
+    where it begins, 0 where that isn't known; it is the same in the result and returned with it.
+    """
+    known = len(before.log)
+    if not known or len(after.log) <= known or after.log[0] is not before.log[0]:
+        return None
+    if after.labels is not before.labels or after.attributes is not before.attributes:
+        return None
+    if after.consents is not before.consents or (after.test, after.erased) != (before.test, before.erased):
+        return None
+    if not log_at:
+        log_at = _log_at(body, before)
+    entries = body[log_at + _HEADERS.get(body[log_at], 1) :]
+    added = b"".join(map(_encoder.encode, after.log[known:]))
+    return b"%b\xdd%b%b%b" % (body[:log_at], len(after.log).to_bytes(4), entries, added), log_at
+
+
+_HEADERS = {0xDC: 3, 0xDD: 5}  # bytes that an array's header takes, by its first; up to 15 elements it takes one
+
+
+def _log_at(body: bytes, customer: Customer) -> int:
+    log = _encoder.encode(customer.log)
+    entries = len(log) - _HEADERS.get(log[0], 1)
+    long_header = len(body) - entries - 5
+    # The header was written at full length, or as short as can be: then what stands there is no first byte of a header.
+    if long_header > 0 and body[long_header : long_header + 5] == b"\xdd" + len(customer.log).to_bytes(4):
+        return long_header
+    return len(body) - len(log)
 
 
 def with_attributes(customer: Customer, changes: Mapping[str, Any]) -> Customer:
@@ -118,24 +159,36 @@ def with_consent(customer: Customer, purpose: str, statement: Consent) -> Custom
     return msgspec.structs.replace(customer, consents={**customer.consents, purpose: statement})
 
 
+# Of the labels and the contacts that would go, with those that stay: which of the former must be kept.
+Lasting = Callable[[tuple[Labels, ...], tuple[Logged, ...], tuple[Logged, ...]], tuple[Logged, ...]]
+
+
 def with_contacts(
-    customer: Customer, added: tuple[Contact, ...], keep_since: int = 0, keep_latest: int = 0
+    customer: Customer,
+    added: tuple[Contact, ...],
+    keep_since: int = 0,
+    keep_latest: int = 0,
+    lasting: Lasting = lambda labels, going, staying: (),
 ) -> Customer:
-    """`added` appended; older contacts are dropped unless newer than `keep_since` or among the `keep_latest` last."""
+    """`added` appended; older contacts are dropped unless newer than `keep_since`, among the `keep_latest` last or
+    `lasting`.
+    """
     log, labels = customer.log, customer.labels
     spare = len(log) - keep_latest
     dropped = 0
     while dropped < spare and log[dropped].at <= keep_since:
         dropped += 1
     if dropped:
-        log = log[dropped:]
+        log = lasting(labels, log[:dropped], log[dropped:]) + log[dropped:]
         if len(labels) > len(log) + _SPARE_LABELS:
             labels, log = _only_used(labels, log)
     for contact in added:
-        label = Labels(contact.action, contact.channel, contact.group, contact.direction)
-        if label not in labels:
-            labels = (*labels, label)
-        log = (*log, Logged(contact.at, labels.index(label), bytes.fromhex(contact.decision)))
+        label = Labels(contact.action, contact.channel, contact.group, contact.direction, contact.keys)
+        try:
+            number = labels.index(label)
+        except ValueError:
+            number, labels = len(labels), (*labels, label)
+        log = (*log, Logged(contact.at, number, bytes.fromhex(contact.decision)))
     return msgspec.structs.replace(customer, labels=labels, log=log)
 
 

@@ -1,6 +1,9 @@
 """Names in Redis.
 
     tino:meta                     hash: format, partitions, clock
+    tino:catalog                  hash: epoch, digest: the catalog in force
+    tino:catalog:<digest>         a catalog, as a bundle
+    tino:workers                  hash: each worker, until when it is there, the catalog it serves
     tino:{<p>}:c:<customer_id>    a customer's state
     tino:{<p>}:q:<digest>         what a request id was answered with
     tino:{<p>}:t:<customer_id>    a ticket: who may commit to this customer next
@@ -23,6 +26,8 @@ from features.link import Link
 
 FORMAT = 2
 META = "tino:meta"
+IN_FORCE = "tino:catalog"
+WORKERS = "tino:workers"
 PARTITIONS = 16
 MOST_PARTITIONS = 16384  # the slots of a cluster
 
@@ -30,25 +35,34 @@ _DECISION_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class CommitKeys(NamedTuple):
-    """The keys one commit may touch, in the order in which the script takes them."""
+    """The keys one commit may touch, in the order in which the script takes them.
 
-    state: str
-    request: str
-    ticket: str
-    decisions: str
-    outbox: str
+    `streams` are the last two, decisions and outbox, as they stand in a command: each after its length.
+    """
+
+    state: bytes
+    request: bytes
+    ticket: bytes
+    streams: bytes
 
 
 class Layout:
     """Where things are, for a number of partitions from 1 to 16384."""
 
-    __slots__ = ("_prefixes", "partitions")
+    __slots__ = ("_prefixes", "_streams", "partitions")
 
     def __init__(self, partitions: int = PARTITIONS) -> None:
         if not 1 <= partitions <= MOST_PARTITIONS:
             raise ValueError(f"partitions must be from 1 to {MOST_PARTITIONS}, not {partitions}")
         self.partitions = partitions
         self._prefixes = [f"tino:{{{partition}}}:" for partition in range(partitions)]
+        self._streams = [
+            b"".join(
+                b"$%d\r\n%b\r\n" % (len(key), key)
+                for key in (f"{prefix}decisions".encode(), f"{prefix}outbox".encode())
+            )
+            for prefix in self._prefixes
+        ]
 
     def partition(self, customer_id: str) -> int:
         return zlib.crc32(customer_id.encode()) % self.partitions
@@ -67,14 +81,18 @@ class Layout:
         return f"{self._prefixes[partition]}outbox"
 
     def commit_keys(self, customer_id: str, digest: bytes) -> CommitKeys:
-        prefix = self._prefixes[self.partition(customer_id)]
+        partition = self.partition(customer_id)
+        prefix = self._prefixes[partition]
         return CommitKeys(
-            f"{prefix}c:{customer_id}",
-            f"{prefix}q:{digest.hex()}",
-            f"{prefix}t:{customer_id}",
-            f"{prefix}decisions",
-            f"{prefix}outbox",
+            f"{prefix}c:{customer_id}".encode(),
+            b"%bq:%b" % (prefix.encode(), digest.hex().encode()),
+            f"{prefix}t:{customer_id}".encode(),
+            self._streams[partition],
         )
+
+
+def catalog_key(digest: str) -> str:
+    return f"{IN_FORCE}:{digest}"
 
 
 async def open_layout(link: Link, partitions: int = PARTITIONS, *, within: float = 5.0) -> Layout:

@@ -18,7 +18,7 @@ from pathlib import Path
 from time import monotonic
 
 from features.commit import Commit, Outcome, Stored, next_version, pack, read_state, unpack
-from features.connection import Arg, Connection, Reply, pack_command, reply_within, wait
+from features.connection import Connection, Reply, reply_within, wait
 from features.entropy import random_bytes
 from features.errors import CorruptState, NoScript, OutOfTime, ReadOnly, RedisReplyError, StoreError
 from features.keys import Layout, parse_decision_id
@@ -50,7 +50,8 @@ class Ledger:
         self.clock_offset_us = clock_offset_us
         self._random = random
         self._script = script
-        self._sha = hashlib.sha1(script, usedforsecurity=False).hexdigest()
+        sha = hashlib.sha1(script, usedforsecurity=False).hexdigest().encode()
+        self._evalsha = b"*9\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n5\r\n" % sha
 
     async def load(self, customer_id: str, within: float) -> tuple[Stored, int]:
         """The state and the service time at which it stood. Raises StoreError."""
@@ -96,7 +97,7 @@ class Ledger:
                     outcome = error
             settled(outcome)
 
-        connection.send(pack_command(self._command(commit, version)), replied)
+        connection.send(self._packed(commit, version), replied)
 
     async def commit_many(self, commits: Sequence[Commit], within: float) -> list[Outcome | StoreError]:
         """Send all at once, in order; each has its own outcome, or the error it failed with.
@@ -149,11 +150,18 @@ class Ledger:
             start = f"({page[-1][0].decode()}"
 
     def _send(self, connection: Connection, commit: Commit, version: bytes) -> asyncio.Future[Reply]:
-        return connection.call(*self._command(commit, version))
+        return connection.call_packed(self._packed(commit, version))
 
-    def _command(self, commit: Commit, version: bytes) -> tuple[Arg, ...]:
-        keys = self.layout.commit_keys(commit.customer_id, commit.request[0] if commit.request else b"")
-        return ("EVALSHA", self._sha, b"5", *keys, pack(commit, version, self.clock_offset_us))
+    def _packed(self, commit: Commit, version: bytes) -> bytes:
+        """The command as Redis reads it: an array of nine strings, each with its length in front."""
+        state, request, ticket, streams = self.layout.commit_keys(
+            commit.customer_id, commit.request[0] if commit.request else b""
+        )
+        argument = pack(commit, version, self.clock_offset_us)
+        return b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n%b$%d\r\n%b\r\n" % (
+            self._evalsha, len(state), state, len(request), request, len(ticket), ticket, streams,
+            len(argument), argument,
+        )  # fmt: skip
 
     def _understood(self, error: RedisReplyError, connection: Connection) -> StoreError:
         if isinstance(error, ReadOnly):

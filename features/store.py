@@ -86,17 +86,16 @@ class CustomerStore:
     def learn(self, commit: Commit, customer: Customer, outcome: Outcome) -> Snapshot | None:
         """The snapshot that `outcome` of `commit`, whose body encodes `customer`, tells of. Raises StoreError."""
         self.clock.heard(outcome.server_us)
-        match outcome:
-            case Committed(version=version, last_us=last):
-                if version == commit.expected:
-                    return None
-                snapshot = Snapshot(version, last, commit.body or b"", customer)
-                self.cache.put(commit.customer_id, snapshot)
-                return snapshot
-            case Moved(stored=Stored() as stored):
-                return self.keep(commit.customer_id, stored)
-            case ClockOff(server_us=server, last_us=last) if last > server + MOST_CLOCK_ERROR_US:
-                raise ClockError("the server's clock stands before this customer's last commit")
+        if isinstance(outcome, Committed):
+            if outcome.version == commit.expected:
+                return None
+            snapshot = Snapshot(outcome.version, outcome.last_us, commit.body or b"", customer)
+            self.cache.put(commit.customer_id, snapshot)
+            return snapshot
+        if isinstance(outcome, Moved) and outcome.stored is not None:
+            return self.keep(commit.customer_id, outcome.stored)
+        if isinstance(outcome, ClockOff) and outcome.last_us > outcome.server_us + MOST_CLOCK_ERROR_US:
+            raise ClockError("the server's clock stands before this customer's last commit")
         return None
 
     async def update(self, customer_id: str, change: Change, deadline: Deadline) -> Snapshot:

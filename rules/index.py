@@ -33,16 +33,7 @@ class Terms:
         self._numbers: dict[Node, int] = {}
 
     def getter(self, term: Node) -> Callable[[Frame], Any]:
-        """A function from a frame to the term's value, or MISSING where it has none."""
-        named = attribute_of(term)
-        if named is not None:
-            name = named[1]
-            if named[0] == "customer":
-                return lambda frame: frame.customer.get(name, MISSING)
-            return lambda frame: frame.context.get(name, MISSING)
-        return self._computed(term)
-
-    def _computed(self, term: Node) -> Callable[[Frame], Any]:
+        """A function from a frame to the value of a computed term, or MISSING where it has none."""
         number = self._numbers.setdefault(term, len(self._numbers))
         program = compile_program(term)
 
@@ -74,26 +65,48 @@ class Index:
         self._layers = 1 + max((bit // self.width for bit in rows), default=0)
         self._everything = (1 << self.width) - 1
         self._present = sum(1 << bit for bit in rows)
-        self._lookups, alone = _tabled(rows, terms)
+        lookups, alone = _tabled(rows)
+        self._of_customer: list[tuple[str, Lookup]] = []
+        self._of_context: list[tuple[str, Lookup]] = []
+        self._computed: list[tuple[Callable[[Frame], Any], Lookup]] = []
+        for term, lookup in lookups.items():
+            owner, name = attribute_of(term) or ("", "")
+            if owner == "customer":
+                self._of_customer.append((name, lookup))
+            elif owner == "context":
+                self._of_context.append((name, lookup))
+            else:
+                self._computed.append((terms.getter(term), lookup))
         self._predicates: dict[int, list[Predicate]] = {}
         for bit, (rule, _) in rows.items():
             atoms = [*alone.get(bit, ()), *normals[rule].residuals]
             if atoms:
                 self._predicates[bit] = [_predicate(atom) for atom in atoms]
         self._residual = sum(1 << bit for bit in self._predicates)
+        self._unconditional = all(rule is None for rule in rules)
 
     @property
     def never(self) -> int:
         """The rules no customer can satisfy, as bits."""
         return self._everything & ~folded(self._present, self.width)
 
+    @property
+    def unconditional(self) -> bool:
+        """All rules hold for everybody."""
+        return self._unconditional
+
     def match(self, frame: Frame, among: int | None = None) -> int:
         """The rules of `among` (default all) that hold for `frame`, as bits."""
         rows = self._present
         if among is not None and among != self._everything:
-            rows &= repeated(among, self.width, self._layers)
-        for lookup in self._lookups:
-            rows &= lookup(frame)
+            rows &= among if self._layers == 1 else repeated(among, self.width, self._layers)
+        for attributes, terms in ((frame.customer, self._of_customer), (frame.context, self._of_context)):
+            for name, lookup in terms:
+                rows &= lookup(attributes.get(name, MISSING))
+                if not rows:
+                    return 0
+        for get, lookup in self._computed:
+            rows &= lookup(get(frame))
             if not rows:
                 return 0
         left = rows & self._residual
@@ -115,7 +128,7 @@ def _possible(row: tuple[Atom, ...]) -> bool:
     return True
 
 
-def _tabled(rows: dict[int, tuple[int, tuple[Atom, ...]]], terms: Terms) -> tuple[list[Lookup], dict[int, list[Atom]]]:
+def _tabled(rows: dict[int, tuple[int, tuple[Atom, ...]]]) -> tuple[dict[Node, Lookup], dict[int, list[Atom]]]:
     """A lookup per term that several rules share, and the remaining atoms per row."""
     asking: dict[Node, set[int]] = defaultdict(set)
     for rule, atoms in rows.values():
@@ -136,9 +149,8 @@ def _tabled(rows: dict[int, tuple[int, tuple[Atom, ...]]], terms: Terms) -> tupl
             else:
                 alone[bit].append(atom)
     universe = sum(1 << bit for bit in rows)
-    lookups = [build_lookup(terms.getter(term), term.kind, by_row, universe) for term, by_row in tables.items()]
-    for items, by_row_one in members.items():
-        lookups.append(build_membership_lookup(terms.getter(items), by_row_one, universe))
+    lookups = {term: build_lookup(term.kind, by_row, universe) for term, by_row in tables.items()}
+    lookups |= {items: build_membership_lookup(by_row, universe) for items, by_row in members.items()}
     return lookups, alone
 
 

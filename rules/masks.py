@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 def repeated(mask: int, width: int, times: int) -> int:
     """`mask`, of `width` bits, `times` over, one after another.
@@ -22,6 +25,12 @@ def folded(mask: int, width: int) -> int:
         union |= mask & full
         mask >>= width
     return union
+
+
+def positions(mask: int) -> NDArray[np.intp]:
+    """The numbers in `mask`, ascending, for many at a time."""
+    packed = np.frombuffer(mask.to_bytes((mask.bit_length() + 7) // 8, "little"), dtype=np.uint8)
+    return np.unpackbits(packed, bitorder="little").nonzero()[0]
 
 
 def bits(mask: int) -> Iterable[int]:

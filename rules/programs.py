@@ -178,8 +178,8 @@ def _days_until(moment: Program) -> Program:
         then = moment(frame)
         if frame.zone is None or type(then) is not datetime:
             raise EvaluationError("the customer's time zone is unknown")
-        there, here = then.astimezone(frame.zone), frame.now.astimezone(frame.zone)
-        return (there.replace(tzinfo=None) - here.replace(tzinfo=None)).days
+        # Between two times in the same zone Python subtracts what the clock on the wall says.
+        return (then.astimezone(frame.zone) - frame.now.astimezone(frame.zone)).days
 
     return days_until
 

@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rules.normal import Atom
-from rules.programs import Frame
 from rules.syntax import Call, Const, Node, attribute_of
 
 _CLASSES: dict[str, type] = {
@@ -29,7 +28,8 @@ _CLASSES: dict[str, type] = {
 _ORDERED = {"_<_", "_<=_", "_>_", "_>=_"}
 
 MISSING = object()
-Lookup = Callable[[Frame], int]
+Lookup = Callable[[Any], int]
+"""From a term's value, or MISSING, to the rows it allows."""
 
 
 class Positions:
@@ -96,7 +96,7 @@ def holds_on_foreign(atom: Atom) -> bool:
     return atom.operator in ("_==_", "@in") and not atom.wanted
 
 
-def build_lookup(get: Callable[[Frame], Any], kind: str, by_row: dict[int, list[Atom]], universe: int) -> Lookup:
+def build_lookup(kind: str, by_row: dict[int, list[Atom]], universe: int) -> Lookup:
     """The lookup of one term: `by_row` gives each row's atoms on it; `universe` is the mask of all rows."""
     positions = Positions(kind, (atom for atoms in by_row.values() for atom in atoms))
     absent = universe
@@ -110,8 +110,8 @@ def build_lookup(get: Callable[[Frame], Any], kind: str, by_row: dict[int, list[
         if all(map(holds_on_foreign, atoms)):
             foreign |= 1 << row
     if positions.ordered:
-        return _ordered_lookup(get, _CLASSES[kind], positions, masks, (absent, nan, foreign))
-    return _equality_lookup(get, _CLASSES[kind], positions, masks, (absent, nan, foreign))
+        return _ordered_lookup(_CLASSES[kind], positions, masks, (absent, nan, foreign))
+    return _equality_lookup(_CLASSES[kind], positions, masks, (absent, nan, foreign))
 
 
 def _sweep(positions: Positions, by_row: dict[int, list[Atom]], absent: int) -> list[int]:
@@ -133,16 +133,13 @@ def _sweep(positions: Positions, by_row: dict[int, list[Atom]], absent: int) -> 
     return masks
 
 
-def _ordered_lookup(
-    get: Callable[[Frame], Any], kind: type, positions: Positions, masks: list[int], outside: tuple[int, int, int]
-) -> Lookup:
+def _ordered_lookup(kind: type, positions: Positions, masks: list[int], outside: tuple[int, int, int]) -> Lookup:
     absent, nan, foreign = outside
     breaks = positions.breaks
     at = {value: masks[place] for value, place in positions.of.items()}
     between = masks[0::2]
 
-    def lookup(frame: Frame) -> int:
-        value = get(frame)
+    def lookup(value: Any) -> int:
         if value.__class__ is kind:
             mask = at.get(value)
             if mask is not None:
@@ -153,15 +150,12 @@ def _ordered_lookup(
     return lookup
 
 
-def _equality_lookup(
-    get: Callable[[Frame], Any], kind: type, positions: Positions, masks: list[int], outside: tuple[int, int, int]
-) -> Lookup:
+def _equality_lookup(kind: type, positions: Positions, masks: list[int], outside: tuple[int, int, int]) -> Lookup:
     absent, nan, foreign = outside
     at = {value: masks[place] for value, place in positions.of.items()}
     other = masks[0]
 
-    def lookup(frame: Frame) -> int:
-        value = get(frame)
+    def lookup(value: Any) -> int:
         if value.__class__ is kind:
             return at.get(value, other) if value == value else nan  # noqa: PLR0124
         return absent if value is MISSING else foreign
@@ -169,7 +163,7 @@ def _equality_lookup(
     return lookup
 
 
-def build_membership_lookup(get: Callable[[Frame], Any], by_row: dict[int, Atom], universe: int) -> Lookup:
+def build_membership_lookup(by_row: dict[int, Atom], universe: int) -> Lookup:
     """The lookup of a list attribute, for rows with one atom `constant in list` each, whatever its sign.
 
     Its cost is the customer's list, not the number of constants that rules ask for: a row whose constant is wanted
@@ -183,8 +177,7 @@ def build_membership_lookup(get: Callable[[Frame], Any], by_row: dict[int, Atom]
     base = universe & ~sum(wanted.values())
     absent = base & ~sum(unwanted.values())
 
-    def lookup(frame: Frame) -> int:
-        items = get(frame)
+    def lookup(items: Any) -> int:
         if items.__class__ is not list:
             return absent
         mask = base

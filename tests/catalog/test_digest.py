@@ -74,3 +74,21 @@ def test_split_over_files(sound: Path, tmp_path: Path) -> None:
             yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
             yaml.dump({section: content}, file)
     assert _digest(tmp_path) == _digest(sound)
+
+
+@pytest.mark.parametrize(
+    ("policy", "same"),
+    [
+        ("{limit: 1, lifetime: true, per: [customer.tier, action]}", True),
+        ("{per: [action, customer.tier], limit: 1, lifetime: true}", True),
+        ("{limit: 1, lifetime: true, per: action}", False),
+        ("{limit: 1, lifetime: true}", False),
+        ("{limit: 1, rolling: 7d, per: [action, customer.tier]}", False),
+    ],
+)
+def test_what_tells_counters_apart_has_no_order(policy: str, same: bool, sound: Path, write: Write) -> None:
+    text = sound.read_text()
+    first = write(text.replace("contact_policies:\n", "contact_policies:\n  p: " + policy + "\n"))
+    digest = _digest(first)
+    second = "  p: {limit: 1, lifetime: true, per: [action, customer.tier]}\n"
+    assert (_digest(write(text.replace("contact_policies:\n", "contact_policies:\n" + second))) == digest) == same

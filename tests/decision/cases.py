@@ -1,8 +1,9 @@
 """Cases: a folder each with a catalog, a customer, a request and a time, and the decision that must come of them.
 
 customer.json   attributes (timestamps as text), consents (true or false), test, and contacts: their age before `now`
-                (such as "7d - 1us") with a treatment, or with all labels where it is not in the catalog
+                (such as "7d - 1us") with a treatment, or with all labels where it is not in the catalog, and `keys`
 request.json    the body of POST /next-action
+renewal.onnx    where the catalog has a model
 now             the time of the decision; beside it, where exploration draws, `seed`
 expected.json   `about`, then the parts of the decision to compare; of each pick, the keys given
 """
@@ -18,9 +19,11 @@ import msgspec
 
 from catalog.building import load_plan
 from catalog.plan import Plan
-from decision.decide import Decision, Pick, decide, view_of
+from decision.decide import Decision, Pick, Score, decide, view_of
 from decision.request import NextActionRequest, resolve
 from features.customer import Consent, Contact, Customer, micros
+from models.scoring import Models, Scored
+from rules.programs import Frame
 from rules.types import AttributeType, coerce
 from tests.customers import SOME_DECISION, customer_of
 
@@ -37,10 +40,14 @@ class Case:
     now: int
     seed: int
     expected: dict[str, Any]
+    models: Models
 
-    def decide(self) -> Decision:
+    def decide(self, score: Score | None = None) -> Decision:
         ask = resolve(self.request, self.plan)
-        return decide(self.plan, ask, view_of(self.plan, self.customer), self.now, self.seed)
+        return decide(self.plan, ask, view_of(self.plan, self.customer), self.now, self.seed, score or self._score)
+
+    def _score(self, candidates: int, frame: Frame) -> Scored:
+        return self.models.score(candidates, frame, self.plan)
 
 
 def read_case(folder: Path) -> Case:
@@ -54,6 +61,7 @@ def read_case(folder: Path) -> Case:
         now,
         int(seed.read_text()) if seed.exists() else 0,
         json.loads((folder / "expected.json").read_text()),
+        Models(plan),
     )
 
 
@@ -75,12 +83,12 @@ def _attribute(plan: Plan, name: str, value: Any) -> Any:
     return coerce(kind, value) if kind is AttributeType.TIMESTAMP else value
 
 
-def _contact(plan: Plan, data: dict[str, str], now: int) -> Contact:
-    at = now - microseconds(data["age"])
+def _contact(plan: Plan, data: dict[str, Any], now: int) -> Contact:
+    at, keys = now - microseconds(data["age"]), tuple(data.get("keys", {}).items())
     if "treatment" not in data:
-        return Contact(at, data["action"], data["channel"], data["group"], data["direction"], SOME_DECISION)
+        return Contact(at, data["action"], data["channel"], data["group"], data["direction"], SOME_DECISION, keys)
     known = next(treatment for treatment in plan.treatments if treatment and treatment.id == data["treatment"])
-    return Contact(at, known.action, known.channel, known.group, known.direction, SOME_DECISION)
+    return Contact(at, known.action, known.channel, known.group, known.direction, SOME_DECISION, keys)
 
 
 def as_data(plan: Plan, decision: Decision) -> dict[str, Any]:
@@ -88,15 +96,15 @@ def as_data(plan: Plan, decision: Decision) -> dict[str, Any]:
     return {
         "status": decision.status,
         "reason": decision.reason,
-        "picks": [_pick(pick) for pick in decision.picks],
+        "picks": [_pick(pick, decision) for pick in decision.picks],
         "granted": [pick.treatment.id for pick in decision.granted],
-        "withheld": [_pick(pick) for pick in decision.withheld],
+        "withheld": [_pick(pick, decision) for pick in decision.withheld],
         "removed": {gate.value: count for gate, count in decision.removed.items()},
         "left": {policy.name: left for policy, left in zip(plan.policies, decision.left, strict=True)},
     }
 
 
-def _pick(pick: Pick) -> dict[str, Any]:
+def _pick(pick: Pick, decision: Decision) -> dict[str, Any]:
     return {
         "treatment": pick.treatment.id,
         "placement": pick.placement,
@@ -105,4 +113,5 @@ def _pick(pick: Pick) -> dict[str, Any]:
         "probability": pick.chosen.probability if pick.chosen else None,
         "priority": pick.chosen.priority if pick.chosen else None,
         "value": pick.chosen.value if pick.chosen else None,
+        "keys": [[key, decision.keys[key]] for key in pick.treatment.keys],
     }

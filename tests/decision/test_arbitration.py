@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalog.plan import Plan
-from decision.arbitration import Arbiter, Chosen, draws, in_control, positions
+from decision.arbitration import Arbiter, Chosen, draws, in_control
+from rules.masks import positions
 from rules.programs import Frame
 from tests.decision.plans import plan_of
 

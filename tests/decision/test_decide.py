@@ -98,7 +98,7 @@ def test_a_decision_follows_from_its_arguments_and_keeps_what_an_answer_promises
 ) -> None:
     ask = resolve(request, plan)
     view = view_of(plan, customer)
-    wanted = reduce(or_, (slot.mask for slot in ask.slots))
+    wanted = reduce(or_, (slot.mask for slot in ask.shape.slots))
     decision = decide(plan, ask, view, NOW, seed)
     assert decide(plan, ask, view_of(plan, customer), NOW, seed) == decision
     assert as_data(twin, decide(twin, resolve(request, twin), view_of(twin, customer), NOW, seed)) == as_data(
@@ -108,7 +108,7 @@ def test_a_decision_follows_from_its_arguments_and_keeps_what_an_answer_promises
     for picks in (decision.picks, decision.withheld):
         actions = [pick.treatment.action for pick in picks]
         assert len(actions) == len(set(actions))
-        for slot in ask.slots:
+        for slot in ask.shape.slots:
             assert sum(pick.placement == slot.placement for pick in picks) <= slot.limit
         for pick in picks:
             assert wanted >> pick.treatment.bit & 1

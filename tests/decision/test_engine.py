@@ -27,6 +27,7 @@ from features.opening import open_store
 from features.redis_server import EmbeddedRedis
 from features.store import CustomerStore
 from tests.decision.plans import plan_of
+from tests.engines import AtOnce, ByTask
 
 pytestmark = pytest.mark.anyio
 
@@ -56,9 +57,15 @@ def plan() -> Plan:
     return plan_of(CATALOG)
 
 
+@pytest.fixture(params=[ByTask, AtOnce])
+def way(request: pytest.FixtureRequest) -> type[Engine]:
+    chosen: type[Engine] = request.param
+    return chosen
+
+
 @pytest.fixture
-def engine(store: CustomerStore, plan: Plan) -> Engine:
-    return Engine(store, plan)
+def engine(store: CustomerStore, plan: Plan, way: type[Engine]) -> Engine:
+    return way(store, plan)
 
 
 @pytest.fixture
@@ -171,10 +178,10 @@ async def test_the_same_request_id_is_the_same_answer_and_counts_once(store: Cus
 
 
 async def test_a_decision_is_made_on_what_another_worker_wrote(
-    redis_url: str, store: CustomerStore, plan: Plan
+    redis_url: str, store: CustomerStore, plan: Plan, way: type[Engine]
 ) -> None:
     await reachable(store)
-    engine = Engine(store, plan)
+    engine = way(store, plan)
     await store.snapshot("c-1", patient())
     elsewhere = await open_store(redis_url)
     await elsewhere.update("c-1", lambda c, now: with_consent(c, "marketing", Consent(False, now)), patient())
@@ -195,17 +202,17 @@ async def degraded(engine: Engine, request: NextActionRequest, seconds: float) -
     return why
 
 
-async def test_redis_gone(own_redis: EmbeddedRedis, own_store: CustomerStore, plan: Plan) -> None:
+async def test_redis_gone(own_redis: EmbeddedRedis, own_store: CustomerStore, plan: Plan, way: type[Engine]) -> None:
     await reachable(own_store)
-    engine = Engine(own_store, plan)
+    engine = way(own_store, plan)
     own_redis.stop()
     for request in (BOTH, replace(BOTH, dry_run=True), replace(BOTH, customer_id="stranger")):
         assert await degraded(engine, request, 0.3) in (Degradation.STORE_UNAVAILABLE, Degradation.DEADLINE)
 
 
-async def test_redis_silent(own_redis: EmbeddedRedis, own_store: CustomerStore, plan: Plan) -> None:
+async def test_redis_silent(own_redis: EmbeddedRedis, own_store: CustomerStore, plan: Plan, way: type[Engine]) -> None:
     await reachable(own_store)
-    engine = Engine(own_store, plan)
+    engine = way(own_store, plan)
     os.kill(own_redis.pid, signal.SIGSTOP)
     try:
         for request in (BOTH, replace(BOTH, dry_run=True), replace(BOTH, customer_id="stranger")):
@@ -214,9 +221,9 @@ async def test_redis_silent(own_redis: EmbeddedRedis, own_store: CustomerStore, 
         os.kill(own_redis.pid, signal.SIGCONT)
 
 
-async def test_redis_full(own_redis: EmbeddedRedis, own_store: CustomerStore, plan: Plan) -> None:
+async def test_redis_full(own_redis: EmbeddedRedis, own_store: CustomerStore, plan: Plan, way: type[Engine]) -> None:
     await reachable(own_store)
-    engine = Engine(own_store, plan)
+    engine = way(own_store, plan)
     await own_store.ledger.link.ask("CONFIG", "SET", "maxmemory", 1, within=PATIENT)
     assert await degraded(engine, BOTH, PATIENT) is Degradation.STORE_FULL
     await own_store.ledger.link.ask("CONFIG", "SET", "maxmemory", 0, within=PATIENT)
@@ -275,10 +282,12 @@ async def test_a_decision_is_found_by_its_id_though_a_try_was_lost(store: Custom
     assert parse_decision_id(body["decision_id"])[1] == read_record(record).at // 1000
 
 
-async def test_every_try_has_an_id_of_its_own(redis_url: str, store: CustomerStore, plan: Plan) -> None:
+async def test_every_try_has_an_id_of_its_own(
+    redis_url: str, store: CustomerStore, plan: Plan, way: type[Engine]
+) -> None:
     await reachable(store)
     taken = iter(range(1, 100))
-    engine = Engine(store, plan, lambda count: next(taken).to_bytes(count))
+    engine = way(store, plan, lambda count: next(taken).to_bytes(count))
     elsewhere = await open_store(redis_url)
     await elsewhere.update("c-1", lambda c, _: with_attributes(c, {"email": "bea@example.com"}), patient())
     await elsewhere.ledger.link.close()
@@ -329,3 +338,20 @@ async def test_a_millisecond_is_kept_to_or_said_to_be_too_short(store: CustomerS
     settled, _ = await asked(engine, replace(BOTH, request_id="r"))
     assert settled.status is Status.DECIDED
     assert len(await contacts(store)) == 2
+
+
+async def test_the_common_case_takes_no_task(store: CustomerStore, plan: Plan) -> None:
+    engine = AtOnce(store, plan)
+    await asked(engine, REQUEST)  # loads the customer
+    assert engine.taken == 0
+    running = asyncio.all_tasks()
+    told: asyncio.Future[Answer | Exception] = asyncio.get_running_loop().create_future()
+    assert engine.at_once(REQUEST, "key", PATIENT, told.set_result)
+    assert asyncio.all_tasks() == running
+    assert not engine.at_once(REQUEST, "key", PATIENT, told.set_result), "another has the customer's turn"
+    answer = await told
+    assert isinstance(answer, Answer)
+    assert (answer.status, answer.degraded) == (Status.DECIDED, ())
+    assert not engine.at_once(replace(REQUEST, dry_run=True), "key", PATIENT, told.set_result)
+    await store.ledger.link.close()
+    assert not engine.at_once(REQUEST, "key", PATIENT, told.set_result), "there is no connection"

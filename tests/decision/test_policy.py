@@ -1,21 +1,24 @@
 """Allowance against an oracle that keeps every contact and counts anew, by the definition, at every step."""
 
 import json
+from functools import partial
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from catalog.plan import Plan, Treatment
 from decision.decide import view_of
-from decision.policy import Allowance, counted_times, remaining
-from features.customer import Contact, Customer
+from decision.policy import KEPT_ANYWAY, LONGEST_KEY, SWEEP, Allowance, counted_times, keys_of, lasting, remaining
+from features.customer import Contact, Customer, moment, with_contacts
 from tests.customers import SOME_DECISION, customer_of
 from tests.decision.plans import plan_of
 
 GRID = """
-customer: {email: string}
+customer: {email: string, contract: string, seats: int, vip: bool}
+context: {site: string}
 purposes: [marketing]
 channels:
   web: {direction: inbound}
@@ -40,83 +43,196 @@ SECOND = 1_000_000
 scopes = st.fixed_dictionaries(
     {}, optional={label: st.lists(st.sampled_from(names), min_size=1, unique=True) for label, names in NAMES.items()}
 )
+EXPRESSIONS = ["customer.contract", "customer.seats", 'context.site + "!"']
+windows = st.fixed_dictionaries({"rolling": st.integers(1, 5)}) | st.just({"lifetime": True})
 policies = st.lists(
-    st.fixed_dictionaries({"limit": st.integers(0, 4), "rolling": st.integers(1, 5), "scope": scopes}), max_size=4
+    st.builds(
+        lambda window, others: {**window, **others},
+        windows,
+        st.fixed_dictionaries(
+            {
+                "limit": st.integers(0, 4),
+                "scope": scopes,
+                "per": st.lists(st.sampled_from([*NAMES, *EXPRESSIONS]), max_size=2, unique=True),
+            }
+        ),
+    ),
+    max_size=4,
+)
+# What is known of the customer: an expression whose value is missing has none.
+known_keys = st.fixed_dictionaries(
+    {},
+    optional={
+        "customer.contract": st.sampled_from(["k1", "k2"]),
+        "customer.seats": st.sampled_from(["1", "2"]),
+        'context.site + "!"': st.sampled_from(["x!", "y!"]),
+    },
 )
 # Ages around whole seconds, as the windows are of whole seconds; a few lie in the future.
 ages = st.builds(lambda seconds, micros: seconds * SECOND + micros, st.integers(-1, 6), st.integers(-1, 1))
 past = st.lists(
     st.tuples(
-        ages, st.sampled_from("abcdx"), st.sampled_from(["web", "in_app", "email"]), st.sampled_from(["g", "h", ""])
+        ages,
+        st.sampled_from("abcdx"),
+        st.sampled_from(["web", "in_app", "email"]),
+        st.sampled_from(["g", "h", ""]),
+        known_keys,
     ),
     max_size=12,
 )
+Past = list[tuple[int, str, str, str, dict[str, str]]]
 
 
 def _plan(declared: list[dict[str, Any]]) -> Plan:
-    written = {f"p{place}": {**policy, "rolling": f"{policy['rolling']}s"} for place, policy in enumerate(declared)}
+    written = {
+        f"p{place}": {
+            key: f"{value}s" if key == "rolling" else value
+            for key, value in policy.items()
+            if (key, value) != ("per", [])
+        }
+        for place, policy in enumerate(declared)
+    }
     return plan_of(f"{GRID}contact_policies: {json.dumps(written)}\n")
 
 
-def _customer(contacts: list[tuple[int, str, str, str]]) -> Customer:
+def _customer(contacts: Past) -> Customer:
+    return customer_of(contacts=_contacts(contacts))
+
+
+def _contacts(contacts: Past) -> tuple[Contact, ...]:
     oldest_first = sorted(contacts, key=lambda contact: -contact[0])
-    return customer_of(
-        contacts=tuple(
-            Contact(NOW - age, action, channel, group, "outbound" if channel == "email" else "inbound", SOME_DECISION)
-            for age, action, channel, group in oldest_first
+    return tuple(
+        Contact(
+            NOW - age,
+            action,
+            channel,
+            group,
+            "outbound" if channel == "email" else "inbound",
+            SOME_DECISION,
+            tuple(sorted(keys.items())),
         )
+        for age, action, channel, group, keys in oldest_first
     )
 
 
-def _in_scope(scope: dict[str, list[str]], contact: Contact) -> bool:
-    labels = {
+def _labels(contact: Contact) -> dict[str, str]:
+    return {
         "direction": contact.direction,
         "channel": contact.channel,
         "group": contact.group,
         "action": contact.action,
         "treatment": f"{contact.action}/{contact.channel}",
     }
-    return all(labels[label] in names for label, names in scope.items())
 
 
-def _as_contact(treatment: Treatment) -> Contact:
-    return Contact(NOW, treatment.action, treatment.channel, treatment.group, treatment.direction, SOME_DECISION)
+def _in_scope(scope: dict[str, list[str]], contact: Contact) -> bool:
+    return all(_labels(contact)[label] in names for label, names in scope.items())
 
 
-def _blocked(declared: list[dict[str, Any]], contacts: list[Contact], treatment: Treatment) -> bool:
-    for policy in declared:
-        counted = [
-            contact
-            for contact in contacts
-            if contact.at > NOW - policy["rolling"] * SECOND and _in_scope(policy["scope"], contact)
-        ]
-        if _in_scope(policy["scope"], _as_contact(treatment)) and len(counted) >= policy["limit"]:
-            return True
-    return False
+def _as_contact(treatment: Treatment, keys: dict[str, str], at: int = NOW) -> Contact:
+    return Contact(
+        at,
+        treatment.action,
+        treatment.channel,
+        treatment.group,
+        treatment.direction,
+        SOME_DECISION,
+        tuple(sorted(keys.items())),
+    )
 
 
-@settings(max_examples=120, deadline=None)
-@given(policies, past, st.lists(st.integers(0, 6), max_size=6))
+def _left(policy: dict[str, Any], contacts: list[Contact], wanted: Contact) -> int | None:
+    """What `policy` leaves for `wanted` at its time, None where it has nothing to say about it."""
+    if not _in_scope(policy["scope"], wanted):
+        return None
+    mine = {**_labels(wanted), **dict(wanted.keys)}
+    if not all(key in mine for key in policy["per"]):
+        return 0
+    since = wanted.at - policy["rolling"] * SECOND if "rolling" in policy else -1
+    left: int = policy["limit"]
+    for contact in contacts:
+        theirs = {**_labels(contact), **dict(contact.keys)}
+        same = all(theirs.get(key, mine[key]) == mine[key] for key in policy["per"])
+        left -= contact.at > since and _in_scope(policy["scope"], contact) and same
+    return left
+
+
+def _blocked(declared: list[dict[str, Any]], contacts: list[Contact], wanted: Contact) -> bool:
+    lefts = [_left(policy, contacts, wanted) for policy in declared]
+    return any(left is not None and left <= 0 for left in lefts)
+
+
+@settings(max_examples=200, deadline=None)
+@given(policies, past, known_keys, st.lists(st.integers(0, 6), max_size=6))
 def test_allowance_is_what_counting_by_the_definition_gives(
-    declared: list[dict[str, Any]], contacts: list[tuple[int, str, str, str]], picks: list[int]
+    declared: list[dict[str, Any]], contacts: Past, keys: dict[str, str], picks: list[int]
 ) -> None:
     plan, customer = _plan(declared), _customer(contacts)
     treatments = [treatment for treatment in plan.treatments if treatment is not None]
-    allowance = Allowance(plan, counted_times(plan, customer.labels, customer.log), NOW)
+    allowance = Allowance(plan, counted_times(plan, customer.labels, customer.log), keys, NOW)
     seen = list(customer.contacts)
     for pick in [*picks, 0]:
         blocked = allowance.blocked()
         for treatment in treatments:
-            assert bool(blocked >> treatment.bit & 1) == _blocked(declared, seen, treatment), treatment.id
+            as_expected = _blocked(declared, seen, _as_contact(treatment, keys))
+            assert bool(blocked >> treatment.bit & 1) == as_expected, treatment.id
+            _assert_least(declared, seen, _as_contact(treatment, keys), allowance.least(1 << treatment.bit))
         chosen = treatments[pick]
         allowance.take(chosen)
-        seen.append(_as_contact(chosen))
+        seen.append(_as_contact(chosen, keys))
+
+
+def _assert_least(
+    declared: list[dict[str, Any]], contacts: list[Contact], wanted: Contact, told: tuple[int, ...]
+) -> None:
+    for policy, least in zip(declared, told, strict=True):
+        left = _left(policy, contacts, wanted)
+        assert left is None or least == min(left, policy["limit"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(policies, past, known_keys, st.integers(0, 8), st.integers(0, 4), st.sampled_from([1, SWEEP]))
+def test_nothing_is_forgotten_that_a_policy_still_counts(
+    declared: list[dict[str, Any]], contacts: Past, keys: dict[str, str], rolling: int, latest: int, swept: int
+) -> None:
+    """Added one by one, with what may be dropped dropped each time, as over the years of a customer."""
+    plan, customer = _plan(declared), Customer()
+    for contact in _contacts(contacts):
+        since = contact.at - plan.history - rolling * SECOND
+        customer = with_contacts(customer, (contact,), since, latest, partial(lasting, plan, swept))
+    treatments = [treatment for treatment in plan.treatments if treatment is not None]
+    later = NOW + 2 * SECOND
+    blocked = Allowance(plan, counted_times(plan, customer.labels, customer.log), keys, later).blocked()
+    for treatment in treatments:
+        as_expected = _blocked(declared, list(_contacts(contacts)), _as_contact(treatment, keys, later))
+        assert bool(blocked >> treatment.bit & 1) == as_expected, treatment.id
+
+
+def test_of_what_only_lifetime_policies_count_the_latest_up_to_the_limit_stay() -> None:
+    plan = plan_of(GRID + "contact_policies: {p: {limit: 2, lifetime: true, per: action, scope: {group: g}}}\n")
+    customer = Customer()
+    for at, action in enumerate("aabcacbac", start=1):
+        added = (Contact(at, action, "web", "h" if action == "c" else "g", "inbound", SOME_DECISION),)
+        customer = with_contacts(customer, added, at, 0, partial(lasting, plan, SWEEP))
+    kept = [(contact.at, contact.action) for contact in customer.contacts]
+    assert kept == [(3, "b"), (5, "a"), (7, "b"), (8, "a"), (9, "c")]  # what was just added stays for now
+
+
+def test_what_nobody_needs_goes_within_so_many_contacts() -> None:
+    """With two contacts at a time, from an odd number, multiples are only ever passed over."""
+    plan = plan_of(GRID + "contact_policies: {p: {limit: 1, lifetime: true, scope: {action: a}}}\n")
+    customer, lengths = Customer(), []
+    for at in range(1, 200):
+        added = tuple(Contact(at, "c", "web", "h", "inbound", SOME_DECISION) for _ in range(1 if at == 1 else 2))
+        customer = with_contacts(customer, added, at, KEPT_ANYWAY, partial(lasting, plan, len(added)))
+        lengths.append(len(customer.log))
+    assert KEPT_ANYWAY < max(lengths) <= KEPT_ANYWAY + SWEEP + 2
 
 
 @settings(max_examples=60, deadline=None)
 @given(policies, past, st.integers(0, 12))
 def test_a_view_carried_over_is_the_view_computed_anew(
-    declared: list[dict[str, Any]], contacts: list[tuple[int, str, str, str]], kept: int
+    declared: list[dict[str, Any]], contacts: Past, kept: int
 ) -> None:
     plan, after = _plan(declared), _customer(contacts)
     before = replace(after, log=after.log[:kept])
@@ -142,7 +258,7 @@ def test_a_window_is_open_at_its_old_end() -> None:
 
 def test_a_copied_allowance_is_taken_from_alone() -> None:
     plan = plan_of(GRID + "contact_policies: {p: {limit: 1, rolling: 1s}}\n")
-    allowance = Allowance(plan, counted_times(plan, (), ()), NOW)
+    allowance = Allowance(plan, counted_times(plan, (), ()), {}, NOW)
     copied = allowance.copy()
     copied.take(next(treatment for treatment in plan.treatments if treatment is not None))
     assert (allowance.left, copied.left) == ([1], [0])
@@ -150,7 +266,7 @@ def test_a_copied_allowance_is_taken_from_alone() -> None:
 
 def test_a_policy_without_scope_covers_everything_and_limit_0_means_never() -> None:
     plan = plan_of(GRID + "contact_policies: {never: {limit: 0, rolling: 1s}}\n")
-    assert Allowance(plan, counted_times(plan, (), ()), NOW).blocked() == plan.declared
+    assert Allowance(plan, counted_times(plan, (), ()), {}, NOW).blocked() == plan.declared
 
 
 def test_a_contact_is_counted_by_its_labels_of_then() -> None:
@@ -159,6 +275,47 @@ def test_a_contact_is_counted_by_its_labels_of_then() -> None:
     customer = customer_of(contacts=[of_old])
     counted = counted_times(plan, customer.labels, customer.log)
     assert counted == ([NOW - 1],)
-    blocked = Allowance(plan, counted, NOW).blocked()
+    blocked = Allowance(plan, counted, {}, NOW).blocked()
     names = {t.id for t in plan.treatments if t is not None and blocked >> t.bit & 1}
     assert names == {"a/web", "a/in_app", "a/email", "b/in_app", "b/email"}
+
+
+def _keys(plan: Plan, attributes: dict[str, Any], context: dict[str, Any] | None = None) -> dict[str, str]:
+    return keys_of(plan, plan.frame(attributes, context or {}, moment(NOW)))
+
+
+def test_the_values_of_keys_are_text_and_what_is_missing_is_absent() -> None:
+    per = [*EXPRESSIONS, "customer.vip", "customer.seats > 3"]
+    plan = plan_of(GRID + f"contact_policies: {{p: {{limit: 1, rolling: 1d, per: {json.dumps(per)}}}}}\n")
+    assert _keys(plan, {}) == {}
+    assert _keys(plan, {"contract": "k1", "seats": 7, "vip": True}, {"site": "x"}) == {
+        "customer.contract": "k1",
+        "customer.seats": "7",
+        'context.site + "!"': "x!",
+        "customer.vip": "true",
+        "customer.seats > 3": "true",
+    }
+    assert _keys(plan, {"contract": "", "vip": False}) == {"customer.contract": "", "customer.vip": "false"}
+
+
+def test_a_long_value_is_kept_as_its_hash() -> None:
+    plan = plan_of(GRID + "contact_policies: {p: {limit: 1, rolling: 1d, per: customer.contract}}\n")
+    longest = "k" * LONGEST_KEY
+    kept = [_keys(plan, {"contract": text})["customer.contract"] for text in (longest, longest + "a", longest + "b")]
+    assert kept[0] == longest
+    assert len(set(kept)) == 3
+    assert max(len(text) for text in kept) == LONGEST_KEY
+
+
+@pytest.mark.parametrize(("purpose", "for_good"), [("", True), (", purpose: marketing", False)])
+def test_who_is_known_by_contacts_alone_is_kept_as_long_as_these_count(purpose: str, for_good: bool) -> None:
+    """Without a purpose nobody is asked for consent, so a contact may be all there is to know."""
+    plan = plan_of(f"""
+purposes: [marketing]
+channels: {{web: {{direction: inbound{purpose}}}}}
+actions: {{a: {{value: 1, treatments: {{web: {{t: x}}}}}}}}
+contact_policies: {{p: {{limit: 1, lifetime: true, scope: {{channel: web}}}}}}
+""")
+    century_ms = 100 * 365 * 24 * 3600 * 1000
+    assert (plan.lifetime_ms == century_ms) == for_good
+    assert plan.history == 0

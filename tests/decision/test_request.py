@@ -35,14 +35,19 @@ def asked(plan: Plan, **body: Any) -> Ask:
 
 
 def test_the_inbound_channels_are_the_default(plan: Plan) -> None:
-    assert asked(plan) == Ask("c", ("web", "in_app"), (Slot(None, WEB | IN_APP, 1),), {})
-    assert asked(plan, limit=3, dry_run=True).slots == (Slot(None, WEB | IN_APP, 3),)
+    shape = asked(plan).shape
+    assert asked(plan) == Ask("c", shape, {})
+    assert (shape.channels, shape.slots) == (("web", "in_app"), (Slot(None, WEB | IN_APP, 1),))
+    assert (shape.wanted, shape.actions) == (WEB | IN_APP, plan.actions_of(WEB | IN_APP))
+    assert asked(plan, limit=3, dry_run=True).shape.slots == (Slot(None, WEB | IN_APP, 3),)
 
 
 def test_outbound_is_one_more_slot_where_placements_are_filled(plan: Plan) -> None:
-    assert asked(plan, channels=["email", "web", "email"]).channels == ("email", "web")
-    assert asked(plan, channels=["email", "web"]).slots == (Slot(None, WEB | EMAIL, 1),)
-    slots = asked(plan, channels=["email", "in_app"], placements=["feed", {"id": "top", "limit": 2}], limit=9).slots
+    assert asked(plan, channels=["email", "web", "email"]).shape.channels == ("email", "web")
+    assert asked(plan, channels=["email", "web"]).shape.slots == (Slot(None, WEB | EMAIL, 1),)
+    slots = asked(
+        plan, channels=["email", "in_app"], placements=["feed", {"id": "top", "limit": 2}], limit=9
+    ).shape.slots
     assert slots == (Slot("feed", IN_APP, 1), Slot("top", 0, 2), Slot(None, EMAIL, 1))
 
 

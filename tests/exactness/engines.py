@@ -11,6 +11,7 @@ from features.deadline import Deadline
 from features.ledger import Ledger
 from features.opening import open_store
 from features.store import CustomerStore
+from tests.engines import AtOnce
 from tests.exactness.messages import PATIENCE, Change
 from tests.exactness.worker import changed
 
@@ -22,7 +23,7 @@ async def engine_at(url: str, plan: Plan, random: Callable[[int], bytes] | None 
     if random is not None:
         store.ledger = Ledger(store.ledger.link, store.ledger.layout, random=random)
     try:
-        yield Engine(store, plan)
+        yield AtOnce(store, plan)
     finally:
         await store.ledger.link.close()
 

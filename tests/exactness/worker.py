@@ -17,6 +17,7 @@ from features.deadline import Deadline
 from features.ledger import Ledger
 from features.opening import open_store
 from features.store import CustomerStore
+from tests.engines import AtOnce
 from tests.exactness.catalogs import plan_of
 from tests.exactness.messages import PATIENCE, Change, Command, Done, Hammer, Open, Refused, Report, Told
 
@@ -49,7 +50,7 @@ async def _reopen(engine: Engine | None, command: Open) -> Engine:
     store = await open_store(command.url)
     if command.script is not None:
         store.ledger = Ledger(store.ledger.link, store.ledger.layout, script=command.script.encode())
-    return Engine(store, plan_of(Path(command.catalog)))
+    return AtOnce(store, plan_of(Path(command.catalog)))
 
 
 async def _hammer(engine: Engine, command: Hammer) -> None:

@@ -16,8 +16,10 @@ from features.customer import (
     Consent,
     Contact,
     Customer,
+    Labels,
     decode,
     encode,
+    encode_longer,
     micros,
     moment,
     with_attributes,
@@ -127,6 +129,40 @@ def test_of_old_contacts_none_is_dropped_that_is_recent_or_among_the_last(
     after = with_contacts(before, added, since, latest)
     expected = [at for place, at in enumerate(times) if at > since or place >= len(times) - latest]
     assert after.contacts == (*map(contact, expected), *added)
+
+
+@given(customers, st.lists(st.tuples(contacts, st.booleans()), max_size=25))
+def test_what_is_encoded_longer_is_the_customer_with_the_contacts_added(
+    customer: Customer, added: list[tuple[Contact, bool]]
+) -> None:
+    body, log_at = encode(customer), 0
+    for contact, forgotten in added:
+        after = with_contacts(customer, (contact,), -1)
+        longer = encode_longer(body, 0 if forgotten else log_at, customer, after)
+        if longer is None:
+            assert not customer.log or len(after.labels) > len(customer.labels)
+            body, log_at = encode(after), 0
+        else:
+            body, log_at = longer
+        assert decode(body) == after
+        customer = after
+
+
+def test_only_contacts_make_it_longer() -> None:
+    before = customer_of({"a": 1}, {"m": Consent(True, 1)}, (contact(1), contact(2)))
+    after = with_contacts(before, (contact(3),), -1)
+    body = encode(before)
+    assert encode_longer(body, 0, before, after) is not None
+    for other in (
+        before,
+        with_attributes(after, {"a": 2}),
+        with_consent(after, "m", Consent(False, 2)),
+        replace(after, test=True),
+        replace(after, erased=1),
+        replace(after, log=after.log[1:]),
+        replace(after, labels=(*after.labels, Labels("x", "", "", ""))),
+    ):
+        assert encode_longer(body, 0, before, other) is None
 
 
 @given(
