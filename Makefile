@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do $$p -c '$(FITS)' 2>
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: serve test bench check format clean
+.PHONY: serve train test bench check format clean
 
 .venv/serve.done: requirements/serve.txt requirements/build.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Tino needs CPython 3.11 or 3.12 on PATH, or PYTHON=/path/to/python3.12"; exit 1; }
@@ -21,6 +21,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .venv/dev.done: .venv/serve.done requirements/dev.txt
 	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.venv/train.done: .venv/serve.done requirements/train.txt
+	@$(PIP) --require-hashes -r requirements/train.txt
 	@touch $@
 
 .venv/grocery.done: .venv/serve.done requirements/grocery.txt
@@ -35,7 +39,11 @@ $(DATA)/imported: .venv/grocery.done $(wildcard examples/grocery/*.py) examples/
 serve: $(DATA)/imported
 	$(BIN)/tino serve --catalog examples/grocery --data $(DATA) --now $(NOW) --port $(PORT) --workers $(WORKERS)
 
-test: .venv/dev.done .venv/grocery.done check
+train: .venv/train.done .venv/grocery.done
+	$(BIN)/python -m examples.grocery.training
+	$(BIN)/tino train examples/grocery
+
+test: .venv/dev.done .venv/train.done .venv/grocery.done check
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 check: .venv/dev.done

@@ -23,6 +23,7 @@ CATALOG = Path(source.__file__).with_name("catalog.yaml")
 SAMPLE = [1, 13, 371, 900, 1228, 2489]
 STORE = ZoneInfo("America/New_York")
 AS_OF = datetime(2017, 10, 1, tzinfo=STORE)
+BASE_RATES = {"A": 0.1551, "B": 0.058, "C": 0.039}  # as README says
 
 Row = dict[str, Any]
 
@@ -219,7 +220,8 @@ def test_the_catalogs_numbers_are_the_measured(raw: Path, catalog: Any) -> None:
     for number, action in campaigns.items():
         found = measured[number]
         assert action["group"] == f"campaign-type-{found.campaign_type.lower()}"
-        assert (action["value"], action["propensity"]) == (found.value, found.propensity), number
+        assert (action["value"], action["propensity"]) == (found.value, {"model": "redemption"}), number
+        assert found.propensity == BASE_RATES[found.campaign_type]
         if "from" in action:
             assert (action["from"] - date(1970, 1, 1)).days == found.first_day
     assert sum("from" not in action for action in campaigns.values()) >= 18

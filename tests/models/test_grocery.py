@@ -1,0 +1,168 @@
+"""The example's model: it serves what it learned, from the same feature values, and its figures can be had again."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from catalog.building import load_plan
+from catalog.plan import Plan
+from examples.grocery import source, training
+from examples.grocery.profiles import build_profiles
+from examples.grocery.source import DataMissingError, find_source
+from features.columns import Columns, ImportRow
+from features.customer import EMPTY, decode, encode
+from features.rows import read_rows
+from models.contacts import Contact, read_contacts
+from models.inputs import Inputs, of_treatment
+from models.loading import open_model
+from models.metadata import Metadata
+from models.report import report
+from models.scoring import Models
+from models.training import Task, train
+from rules.masks import bits
+from tests.docs.pages import DOCS, blocks, shown_after
+
+FOLDER = Path(source.__file__).parent
+MODEL = "redemption"
+PAGE = DOCS / "models.md"
+pytestmark = pytest.mark.skipif(
+    f"{MODEL}.onnx" not in (FOLDER / "catalog.yaml").read_text(), reason="the example's catalog asks no model yet"
+)
+
+
+@pytest.fixture(scope="module")
+def raw() -> Path:
+    try:
+        return find_source()
+    except DataMissingError as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return load_plan(FOLDER)
+
+
+@pytest.fixture(scope="module")
+def said(plan: Plan) -> Metadata:
+    return open_model(plan.models[MODEL], plan).metadata
+
+
+@pytest.fixture(scope="module")
+def file(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rows as they are written for `tino train`."""
+    out = tmp_path_factory.mktemp("training") / "redemption.parquet"
+    result = CliRunner().invoke(training.command, ["--out", str(out)])
+    assert result.exit_code == 0, result.output
+    return out
+
+
+@pytest.fixture(scope="module")
+def contacts(file: Path, plan: Plan) -> list[Contact]:
+    declared = plan.models[MODEL]
+    return read_contacts(file, plan, declared.label or "", declared.features)
+
+
+def test_the_raw_data_is_what_the_docs_say(raw: Path, file: Path) -> None:
+    described = pq.read_table(raw / "campaign_descriptions.parquet").to_pylist()
+    kinds = {row["campaign_id"]: row["campaign_type"] for row in described}
+    contacted = pairs(raw, "campaigns")
+    redeemed = set(pairs(raw, "coupon_redemptions"))
+    assert (len(contacted), len(redeemed & set(contacted))) == (6589, 792)
+    rates = {}
+    for kind in sorted(set(kinds.values())):
+        of_kind = [pair for pair in contacted if kinds[pair[0]] == kind]
+        rates[kind] = round(100 * sum(pair in redeemed for pair in of_kind) / len(of_kind), 1)
+    assert rates == {"Type A": 16.6, "Type B": 6.5, "Type C": 5.9}
+
+    rows = pq.read_table(file)
+    assert (rows.num_rows, pc.sum(rows["redeemed"]).as_py()) == (6442, 779)
+
+
+def pairs(raw: Path, table: str) -> list[tuple[int, int]]:
+    rows = pq.read_table(raw / f"{table}.parquet", columns=["campaign_id", "household_id"])
+    return list(zip(rows["campaign_id"].to_pylist(), rows["household_id"].to_pylist(), strict=True))
+
+
+def test_feature_values_are_the_same_online_and_in_training(
+    raw: Path, plan: Plan, said: Metadata, contacts: list[Contact], file: Path, tmp_path: Path
+) -> None:
+    """Campaign 13's households: imported and stored as customers that morning, and as rows to learn from."""
+    at = datetime(2017, 8, 8, tzinfo=source.STORE_ZONE)
+    then = [contact for contact in contacts if contact.at == at]
+    ids = pq.read_table(file, columns=["customer_id", "at"], filters=[("at", "=", at)])["customer_id"].to_pylist()
+    assert len(then) == len(ids) == 1077
+    stored = customers(raw, plan, at, tmp_path)
+    inputs = Inputs(said.features, plan)
+    booklet = next(t for t in plan.treatments if t is not None and t.action == "late-summer-whole-store-13")
+    different = 0
+    for customer_id, contact in zip(ids, then, strict=True):
+        online = inputs.row(plan.frame(stored[customer_id], {}, at), of_treatment(booklet, plan))
+        learned = inputs.row(contact.frame, contact.labels)
+        assert np.array_equal(online, learned), customer_id
+        different += len(set(learned.tolist())) > 5
+    assert different > 1000  # they are no rows of zeros
+
+
+def customers(raw: Path, plan: Plan, at: datetime, folder: Path) -> dict[str, Any]:
+    """Attributes by id, through the file that is imported and the bytes that are stored."""
+    pq.write_table(build_profiles(raw, at), folder / "households.parquet")
+    columns = Columns(plan.customer_types, plan.purposes, zone=plan.zone)
+    rows = [row for _, row in read_rows(folder / "households.parquet", columns) if isinstance(row, ImportRow)]
+    changed = {row.customer_id: row.change("import")(EMPTY, 0) for row in rows}
+    return {name: decode(encode(customer)).attributes for name, customer in changed.items()}
+
+
+def test_nobody_learned_from_what_was_not_known_on_the_first_of_october(
+    contacts: list[Contact], said: Metadata
+) -> None:
+    first_of_october = datetime(2017, 10, 1, tzinfo=source.STORE_ZONE)
+    known = [each for each in contacts if each.at < first_of_october and each.known_at <= first_of_october]
+    assert said.rows == len(known) == 3780
+    assert all(each.known_at > each.at + timedelta(days=20) for each in contacts)
+
+
+def test_its_figures_can_be_had_again(file: Path, plan: Plan, said: Metadata) -> None:
+    pytest.importorskip("skl2onnx", reason="the extra `train` is not installed")
+    declared = plan.models[MODEL]
+    cut = datetime(2017, 10, 1, 4, tzinfo=UTC)
+    task = Task(MODEL, declared.label or "", declared.features, cut, said.algorithm)
+    again = train(task, file, plan, said.trained_at)
+    assert again.features == said.features
+    found = again.evaluation
+    assert found.useful
+    assert all(group.log_loss < group.base_log_loss for group in found.groups)
+    measured = {"auc": found.all.auc, "auc_within_groups": found.within, "log_loss": found.all.log_loss}
+    for name, value in measured.items():
+        assert value == pytest.approx(said.measured[name], abs=1e-3)
+    assert again.permuted.mean == pytest.approx(0.5, abs=0.03)
+    assert said.parity is not None
+    assert said.parity <= 1e-5
+    shown = shown_after(PAGE, ".venv/bin/python -m examples.grocery.training").splitlines()
+    # Parity is the last bits of floats: it depends on the machine.
+    assert [line for line in report(again) if "parity" not in line] == [
+        line for line in shown if "parity" not in line and "bytes in" not in line
+    ]
+
+
+def test_the_page_shows_what_the_catalog_declares() -> None:
+    (declared,) = (block.text for block in blocks(PAGE) if block.language == "yaml")
+    assert declared in (FOLDER / "catalog.yaml").read_text(encoding="utf-8")
+
+
+def test_it_scores_every_campaign_of_the_catalog(plan: Plan) -> None:
+    campaigns = {bit for bit in bits(plan.declared) if plan.treatment(bit).group.startswith("campaign-type-")}
+    regular = {"visits_30d": 12, "visits_90d": 30, "spend_30d": 300.0, "spend_90d": 900.0, "basket_mean": 30.0}
+    models, now = Models(plan), datetime(2017, 10, 1, 9, tzinfo=source.STORE_ZONE)
+    for attributes in ({}, regular):
+        scored = models.score(plan.declared, plan.frame(dict(attributes), {}, now), plan)
+        assert set(scored.propensities) == campaigns
+        assert scored.degraded == ()
+        by_group = {(plan.treatment(bit).group, value) for bit, value in scored.propensities.items()}
+        assert len(by_group) == 3
