@@ -10,7 +10,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -22,24 +22,41 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from api.making import made_of
+from archive.again import replay_ids, replay_period
+from archive.beside import Beside, Task
+from archive.drain import HOUR_MS, MARGIN_MS, Terms
+from archive.errors import ArchiveError
+from archive.running import EVERY_SECONDS, Place, archive_once, keep_archiving, told
 from catalog.building import build_plan
+from catalog.bundle import bundle_of
 from catalog.diagnostics import CatalogError, Diagnostic
 from catalog.loading import LoadedCatalog, check_catalog, load_catalog
 from decision.batch import Summary, decide_all
 from decision.engine import Engine
 from decision.request import NextActionRequest, RequestError, resolve
+from features import redis_probe
+from features.catalogs import CatalogStore
 from features.columns import BadRow, Columns, ImportFileError
+from features.customer import micros
 from features.errors import StoreError
 from features.importing import import_customers
+from features.link import Link
 from features.opening import open_store
-from features.redis_server import EmbeddedRedis
+from features.redis_server import EmbeddedRedis, socket_for
+from features.reload import ReloadFailed, reload
 from features.rows import count_rows, read_rows
 from features.store import CustomerStore
-from settings import SettingsError, load_settings
+from features.workers import Workers
+from models.command import train_command
+from models.errors import ModelError
+from models.scoring import Models
+from settings import IN_FORCE, SettingsError, load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tino decides.")
 importing = typer.Typer(no_args_is_help=True, help="Import customers from files.")
 app.add_typer(importing, name="import")
+app.command("train")(train_command)
 # Plain text: rich would read `[x]` in a path as a style, and `:100:` in "rows.csv:100: …" as an emoji.
 say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 out = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
@@ -53,6 +70,7 @@ NowOption = Annotated[
     str | None, typer.Option("--now", envvar="TINO_NOW", help="Start a running clock here, e.g. 2017-10-01T09:00.")
 ]
 MOST_REPORTED = 20
+_PLAIN = (StoreError, ModelError, ArchiveError, ReloadFailed, ImportFileError, RequestError, SettingsError)
 SECONDS = 5.0
 
 
@@ -62,6 +80,12 @@ def check(catalog: CatalogArgument, now: NowOption = None) -> None:
     found = check_catalog(catalog, _moment(now))
     _print_diagnostics(found)
     errors = sum(diagnostic.severity == "error" for diagnostic in found)
+    if not errors:
+        try:
+            _try_models(load_catalog(catalog, _moment(now)))
+        except ModelError as error:
+            say.print(f"{catalog}: error: {error}")
+            errors = 1
     out.print(f"{catalog}: {errors} errors, {len(found) - errors} warnings")
     raise typer.Exit(code=1 if errors else 0)
 
@@ -78,14 +102,20 @@ def serve(
     """Serve decisions over HTTP."""
     loaded = _load(catalog, now)
     _print_diagnostics(loaded.warnings)
-    with _redis(_data(catalog, data)) as url, tempfile.TemporaryDirectory(prefix="tino-metrics-") as metrics:
-        _settle(url, now)
+    place, private = _data(catalog, data), not os.environ.get("REDIS_URL")
+    with _redis(place) as url, ExitStack() as beside:
+        metrics = beside.enter_context(tempfile.TemporaryDirectory(prefix="tino-metrics-"))
+        _settle(url, now, loaded)
         if workers > 1:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
-        # Workers are processes of their own: what they need to know travels in the environment.
-        os.environ |= {"REDIS_URL": url, "TINO_CATALOG": str(catalog)}
+        # Workers are processes of their own: what they need to know travels in the environment. One that is started
+        # again later takes the catalog that is in force then, not what may stand in the file meanwhile.
+        os.environ |= {"REDIS_URL": url, "TINO_CATALOG": str(IN_FORCE), "TINO_DATA": str(place)}
         os.environ.pop("TINO_NOW", None)  # the clock is settled
         _require_free(host, port)
+        if private:
+            archived = Place(url, place, load_settings().partitions)
+            beside.enter_context(Beside(Task(archived, Terms()), say.print))
         say.print(f"Tino serves {loaded.spec.name} on http://{host}:{port}  (docs: http://{host}:{port}/docs)")
         # uvicorn raises the signal that stopped it again when it is done: the redis-server is still to be stopped then.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -94,6 +124,33 @@ def serve(
             http="api.express:ExpressProtocol",
             timeout_worker_healthcheck=60, timeout_graceful_shutdown=10, proxy_headers=False, server_header=False,
         )  # fmt: skip
+
+
+@app.command("reload")
+def reload_command(
+    catalog: Annotated[Path, typer.Argument(envvar="TINO_CATALOG", help="A catalog: a YAML file or a directory.")],
+    data: DataOption = None,
+    within: Annotated[float, typer.Option(min=1, max=3600, help="Seconds that workers may take.")] = 300.0,
+) -> None:
+    """Put a catalog in force in every worker that serves; returns once all do. If one can't, none does."""
+    if catalog == IN_FORCE:
+        raise typer.BadParameter("name the file or directory of the catalog that is to be in force")
+    loaded = _load(catalog, None)
+    _print_diagnostics(loaded.warnings)
+
+    async def run(url: str) -> int:
+        link = Link(url)
+        try:
+            catalogs = CatalogStore(link)
+            await catalogs.keep(loaded.digest, bundle_of(loaded))
+            return len(await reload(catalogs, Workers(link), loaded.digest, within))
+        finally:
+            await link.close()
+
+    with _failing_plainly():
+        made_of(loaded)  # its models are loaded too before anybody is told of it
+        count = asyncio.run(run(_running_redis(_data(catalog, data))))
+    out.print(f"{loaded.spec.name} ({loaded.digest}) is in force: {count} workers serve it")
 
 
 @importing.command("customers")
@@ -143,11 +200,18 @@ def decide(
     """Decide for customers through the engine that serves requests; a dry run unless --commit."""
     if every == bool(customer):
         raise typer.BadParameter("name customers, or --all for every one")
-    plan = build_plan(_load(catalog, now))
+    loaded = _load(catalog, now)
+    plan = build_plan(loaded)
     request = NextActionRequest("", channels=channel or list(plan.channels), limit=limit, dry_run=not commit)
+
+    async def kept(store: CustomerStore) -> None:
+        """What is recorded names its catalog, in force or not."""
+        if commit:
+            await CatalogStore(store.ledger.link).keep(plan.digest, bundle_of(loaded))
 
     async def some(url: str) -> None:
         async with _store(url, now, keep_clock=commit) as store:
+            await kept(store)
             engine = Engine(store, plan)
             for customer_id in customer or ():
                 named = msgspec.structs.replace(request, customer_id=customer_id)
@@ -155,6 +219,7 @@ def decide(
 
     async def all_of_them(url: str) -> Summary:
         async with _store(url, now, keep_clock=commit) as store:
+            await kept(store)
             with _progress() as progress:
                 task = progress.add_task("deciding", total=None)
                 ids, engine = store.customer_ids(SECONDS), Engine(store, plan)
@@ -166,6 +231,61 @@ def decide(
             _print_summary(asyncio.run(all_of_them(url)), dry=not commit)
         else:
             asyncio.run(some(url))
+
+
+@app.command("archive")
+def archive_command(
+    catalog: CatalogOption = Path("examples/grocery"),
+    data: DataOption = None,
+    once: Annotated[bool, typer.Option("--once", help="One run, instead of again and again.")] = False,
+    every: Annotated[float, typer.Option(min=1, max=86_400, help="Seconds from run to run.")] = EVERY_SECONDS,
+    min_age: Annotated[int, typer.Option(min=0, max=86_400, help="Leave records younger than so many seconds.")] = 60,
+    keep_hours: Annotated[
+        int, typer.Option(min=0, max=24 * 365, help="Archived records stay in Redis for so long; see operations.md.")
+    ] = 24,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Be the archive of this Redis, as the one before is gone.")
+    ] = False,
+) -> None:
+    """Write decision records to Parquet under DATA/archive and trim them from Redis; remove days past retention."""
+    directory = _data(catalog, data)
+    terms = Terms(min_age_ms=min_age * 1000, keep_ms=keep_hours * HOUR_MS + MARGIN_MS)
+    with _failing_plainly(), _redis(directory) as url:
+        place = Place(url, directory, load_settings().partitions)
+        if once:
+            out.print(told(asyncio.run(archive_once(place, terms, take_over=take_over))))
+        else:
+            asyncio.run(_until_stopped(place, terms, every, take_over))
+
+
+async def _until_stopped(place: Place, terms: Terms, every: float, take_over: bool) -> None:
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    await keep_archiving(place, terms, every, say.print, stop, take_over=take_over)
+
+
+@app.command()
+def replay(
+    decision_ids: Annotated[list[str] | None, typer.Argument(help="Decision ids.")] = None,
+    since: Annotated[str | None, typer.Option(help="Every decision from then on, such as 2026-01-31T09:00.")] = None,
+    until: Annotated[str | None, typer.Option(help="With --since: only those before.")] = None,
+    catalog: CatalogOption = Path("examples/grocery"),
+    data: DataOption = None,
+) -> None:
+    """Make recorded decisions again, from their records alone; fails if one doesn't come out the same."""
+    if (since is None) == (not decision_ids) or (until is not None and since is None):
+        raise typer.BadParameter("name decisions, or a period by --since")
+    directory = _data(catalog, data)
+    with _failing_plainly(), _redis(directory) as url:
+        place = Place(url, directory, load_settings().partitions)
+        if since is None:
+            tally = asyncio.run(replay_ids(place, decision_ids or (), out.print))
+        else:
+            end = None if until is None else micros(_moment(until, "--until"))
+            tally = asyncio.run(replay_period(place, micros(_moment(since, "--since")), end, out.print))
+    out.print(str(tally))
+    raise typer.Exit(code=0 if tally.sound else 1)
 
 
 @app.command("key")
@@ -189,20 +309,32 @@ def make_key(
 
 def _load(path: Path, now: str | None) -> LoadedCatalog:
     try:
-        return load_catalog(path, _moment(now))
+        loaded = load_catalog(path, _moment(now))
+        _try_models(loaded)
     except CatalogError as error:
         _print_diagnostics(error.diagnostics)
         say.print(f"{path}: not loaded")
         raise typer.Exit(code=1) from None
+    except ModelError as error:
+        say.print(f"{path}: error: {error}")
+        say.print(f"{path}: not loaded")
+        raise typer.Exit(code=1) from None
+    return loaded
 
 
-def _moment(now: str | None) -> datetime:
+def _try_models(loaded: LoadedCatalog) -> None:
+    """Before anybody is told that this catalog will do. Raises ModelError."""
+    if loaded.models:
+        Models(build_plan(loaded))
+
+
+def _moment(now: str | None, option: str = "--now") -> datetime:
     if now is None or now == "real":
         return datetime.now(UTC)
     try:
         moment = datetime.fromisoformat(now)
     except ValueError:
-        raise typer.BadParameter(f"{now!r} is not a time such as 2017-10-01T09:00", param_hint="--now") from None
+        raise typer.BadParameter(f"{now!r} is not a time such as 2017-10-01T09:00", param_hint=option) from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
@@ -245,14 +377,32 @@ def _redis(data: Path) -> Iterator[str]:
         server.stop()
 
 
-def _settle(url: str, now: str | None) -> None:
-    """Opens and closes the store once, so that what is wrong is said before any worker starts."""
+def _running_redis(data: Path) -> str:
+    """REDIS_URL, else the private one that runs on `data`. Raises ValueError where none does."""
+    given = load_settings().redis_url
+    if given is not None:
+        return given
+    path = socket_for(data)
+    if not redis_probe.answers(path):
+        raise ValueError(
+            f"nothing is served from {data}: no redis-server runs there. Give the --data (or TINO_DATA) that "
+            "`tino serve` has, or REDIS_URL"
+        )
+    return f"unix://{path}"
+
+
+def _settle(url: str, now: str | None, loaded: LoadedCatalog) -> None:
+    """Opens the store once, so that what is wrong is said before any worker starts, and puts the catalog in force."""
 
     async def open_once() -> None:
-        async with _store(url, now):
-            pass
+        async with _store(url, now) as store:
+            catalogs = CatalogStore(store.ledger.link)
+            await catalogs.keep(loaded.digest, bundle_of(loaded))
+            while (pointer := await catalogs.in_force()).digest != loaded.digest:
+                await catalogs.put_in_force(loaded.digest, pointer)
 
     with _failing_plainly():
+        made_of(loaded)  # a model that can't be loaded is found here, not in every worker
         asyncio.run(open_once())
 
 
@@ -271,7 +421,7 @@ def _failing_plainly() -> Iterator[None]:
     """Errors that the user can do something about end the command with one sentence."""
     try:
         yield
-    except (StoreError, ImportFileError, RequestError, SettingsError, ValueError, OSError) as error:
+    except (*_PLAIN, ValueError, OSError) as error:
         say.print(f"tino: {error}")
         raise typer.Exit(code=1) from None
 

@@ -18,17 +18,21 @@ from api.asgi import Receive, Scope, Send
 from api.auth import Door, read_keys
 from api.logs import configure_logs
 from api.next_action import NextAction
+from api.reloading import Following, ServingEngine
 from api.worker import Worker
-from catalog.building import load_plan
+from archive.running import Place
 from catalog.diagnostics import CatalogError
-from catalog.plan import Plan
+from catalog.loading import LoadedCatalog, load_catalog
 from decision.engine import Engine
 from decision.request import NextActionRequest
+from features.catalogs import CatalogStore
 from features.errors import Loading, NotConnected, StoreError, Uncertain
 from features.opening import open_store
 from features.redis_server import EmbeddedRedis
 from features.store import CustomerStore
-from settings import Settings, SettingsError, load_settings
+from features.workers import Lease, LeasedStore, Workers
+from models.errors import ModelError
+from settings import IN_FORCE, Settings, SettingsError, load_settings
 
 WARM_UP_DECISIONS = 3
 WARM_UP_SECONDS = 1.0
@@ -47,6 +51,7 @@ class Service:
         self._redis: EmbeddedRedis | None = None
         self._store: CustomerStore | None = None
         self._worker: Worker | None = None
+        self._following: Following | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -66,7 +71,7 @@ class Service:
         await receive()
         try:
             await self.start()
-        except (SettingsError, CatalogError, StoreError, ValueError, OSError) as error:
+        except (SettingsError, CatalogError, ModelError, StoreError, ValueError, OSError) as error:
             await self.stop()
             await send({"type": "lifespan.startup.failed", "message": f"Tino can't start: {error}"})
             return
@@ -81,22 +86,22 @@ class Service:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def start(self) -> None:
-        """Raises SettingsError, CatalogError, StoreError, ValueError, OSError; then `stop` clears up."""
+        """Raises SettingsError, CatalogError, ModelError, StoreError, ValueError, OSError; then `stop` clears up."""
         configure_logs()
         settings = self._settings or load_settings()
         door = Door(read_keys(settings.api_keys))
         if not door.keyed:
             _log.warning("no API keys are configured: only this machine is served")
-        plan = load_plan(settings.catalog)
+        own = None if settings.catalog == IN_FORCE else load_catalog(settings.catalog)
         worker = Worker(door, seconds=settings.deadline_ms / 1000, body_limit=settings.body_limit)
         self._worker = worker
         url = settings.redis_url or await self._start_redis(settings)
         try:
-            await self._open(worker, settings, plan, url)
+            await self._open(worker, settings, own, url)
         except _NOT_YET as error:
             worker.waiting_for = f"Redis does not answer: {error}"
             _log.warning("waiting for Redis", error=str(error))
-            self._tasks.append(asyncio.create_task(self._open_later(worker, settings, plan, url)))
+            self._tasks.append(asyncio.create_task(self._open_later(worker, settings, own, url)))
         self._tasks.append(asyncio.create_task(worker.metrics.keep_fresh()))
         self._api = Api(worker)
 
@@ -106,8 +111,7 @@ class Service:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self._tasks.clear()
-        if self._store is not None:
-            await self._store.ledger.link.close()
+        await self._close()
         if self._worker is not None:
             self._worker.metrics.leave()
         if self._redis is not None:
@@ -118,23 +122,42 @@ class Service:
         self._redis.guard(settings.data, _log.error, appendfsync=settings.appendfsync)
         return self._redis.url
 
-    async def _open(self, worker: Worker, settings: Settings, plan: Plan, url: str) -> None:
-        self._store = await open_store(
+    async def _open(self, worker: Worker, settings: Settings, own: LoadedCatalog | None, url: str) -> None:
+        opened = await open_store(
             url, partitions=settings.partitions, cached_customers=settings.cached_customers, now=settings.now
         )
-        engine = Engine(self._store, plan)
+        lease, link = Lease(), opened.ledger.link
+        self._store = store = LeasedStore(opened.ledger, opened.cache, opened.clock, lease)
+        following = self._following = Following(CatalogStore(link), Workers(link), lease, worker.serves)
+        try:
+            made = await following.join(own)
+            engine = ServingEngine(store, made.plan, models=made.models)
+        except BaseException:
+            await self._close()
+            raise
+        self._tasks.append(asyncio.create_task(following.follow(engine)))
         await _warm_up(engine)
-        worker.metrics.watch(self._store.cache)
+        worker.metrics.watch(store.cache)
+        worker.following = following
+        worker.place = Place(url, settings.data, settings.partitions)
         worker.engine = engine
 
-    async def _open_later(self, worker: Worker, settings: Settings, plan: Plan, url: str) -> None:
+    async def _close(self) -> None:
+        if self._following is not None:
+            await self._following.leave()
+            self._following = None
+        if self._store is not None:
+            await self._store.ledger.link.close()
+            self._store = None
+
+    async def _open_later(self, worker: Worker, settings: Settings, own: LoadedCatalog | None, url: str) -> None:
         while worker.engine is None:
             await asyncio.sleep(OPEN_AGAIN_SECONDS)
             try:
-                await self._open(worker, settings, plan, url)
+                await self._open(worker, settings, own, url)
             except _NOT_YET as error:
                 worker.waiting_for = f"Redis does not answer: {error}"
-            except (StoreError, ValueError) as error:
+            except (StoreError, ModelError, ValueError, OSError) as error:
                 worker.waiting_for = str(error)
                 _log.error("this Redis can't be used", error=str(error))
                 return

@@ -12,6 +12,7 @@ from features.keys import MOST_PARTITIONS, PARTITIONS
 from features.opening import CACHED_CUSTOMERS
 
 PREFIX = "TINO_"
+IN_FORCE = Path("in-force")  # as a catalog: the one that others have put in force
 
 
 class SettingsError(ValueError):
@@ -26,7 +27,7 @@ class Settings(BaseSettings):
     )
 
     catalog: Path = Field(
-        default=Path("examples/grocery"), description="The catalog: a YAML file, or a directory of them."
+        default=Path("examples/grocery"), description="The catalog: a YAML file, or a directory of them; or `in-force`."
     )
     data: Path = Field(default=Path(".data/grocery"), description="Where the private redis-server keeps its data.")
     now: str | None = Field(default=None, description="Where the service's clock starts (ISO 8601), or `real`.")

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match, Route
 
-from api import customers, health
+from api import customers, decisions, health
 from api.asgi import Receive, Scope, Send
 from api.front import REQUEST_ID, Front
 from api.next_action import PATH, NextAction
@@ -44,7 +44,7 @@ class Api:
 
 
 def fastapi_of(worker: Worker) -> FastAPI:
-    routers = (customers.routes(worker), health.routes(worker))
+    routers = (customers.routes(worker), decisions.routes(worker), health.routes(worker))
     app = FastAPI(
         title=TITLE,
         version=VERSION,

@@ -32,7 +32,9 @@ class Readiness:
             return [f"starting: {self._worker.waiting_for}"]
         try:
             await engine.store.ledger.link.ask("PING", within=PING_WITHIN)
-            return await self._inspect(engine.store)
+            following = self._worker.following
+            trouble = [following.trouble] if following is not None and following.trouble else []
+            return [*await self._inspect(engine.store), *trouble]
         except StoreError as error:
             return [f"Redis does not answer: {error}"]
 

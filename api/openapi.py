@@ -88,10 +88,10 @@ def _add_problems(operation: Document) -> None:
     statuses = {*_EVERY, 422}
     if "requestBody" in operation:
         statuses |= {*_WITH_BODY, 408}
-    if operation["tags"] == ["customers"]:
+    if operation["tags"] == ["customers"] or operation["operationId"] == "get_decision":
         statuses.add(404)
-    if operation["tags"] == ["decisions"]:
-        statuses |= {409}
+    if operation["operationId"] == "next_action":
+        statuses.add(409)
     for status in sorted(statuses):
         codes = [code for code, (its, _) in CODES.items() if its == status]
         responses.setdefault(

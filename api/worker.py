@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from api.auth import Door
 from api.metrics import Metrics
 from api.problems import Problem
+from api.reloading import Following
+from archive.running import Place
+from catalog.plan import Plan
 from decision.engine import Engine
 from features.deadline import Deadline
 
@@ -15,7 +18,8 @@ BODY_SECONDS = 20.0
 
 @dataclass(slots=True)
 class Worker:
-    """`engine` is None, and `waiting_for` says why, until the store is open and the plan loaded.
+    """`engine` is None, and `waiting_for` says why, until the store is open and the plan loaded; `place` is where the
+    records are.
 
     `seconds` is how long a caller waits who doesn't say, `body_limit` the longest body in bytes, `body_seconds` how
     long one may take to arrive.
@@ -27,6 +31,8 @@ class Worker:
     body_limit: int = DEFAULT_BODY_LIMIT
     body_seconds: float = BODY_SECONDS
     engine: Engine | None = None
+    following: Following | None = None
+    place: Place | None = None
     waiting_for: str = "not started"
 
     @property
@@ -35,6 +41,9 @@ class Worker:
         if self.engine is None:
             raise Problem("not_ready", f"starting: {self.waiting_for}")
         return self.engine
+
+    def serves(self, plan: Plan) -> None:
+        self.metrics.serves(plan.digest, plan.name)
 
     def deadline(self) -> Deadline:
         return Deadline(self.seconds)

@@ -12,6 +12,8 @@ import pytest
 
 from features.redis_server import EmbeddedRedis
 from tests.api.serving import Server, serving, settings
+from tests.decision.plans import LOADED
+from tests.replayed import made_again, made_again_under
 
 KEYS = {name: f"{name}-key-of-the-tests" for name in ("decide", "ingest", "admin", "shop")}
 SCOPES = {"decide": "decide", "ingest": "ingest", "admin": "admin", "shop": "decide+ingest"}
@@ -27,6 +29,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def redis(data: Path) -> Iterator[EmbeddedRedis]:
     with EmbeddedRedis.start(data) as server:
         yield server
+        made_again(server.url, data, LOADED.values())
+
+
+@pytest.fixture(autouse=True)
+def _made_again(tmp_path: Path) -> Iterator[None]:
+    """What a test's own services decided, too."""
+    yield
+    made_again_under(tmp_path)
 
 
 @pytest.fixture(scope="session", params=["httptools", "api.express:ExpressProtocol"], ids=["plain", "express"])

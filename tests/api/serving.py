@@ -37,7 +37,7 @@ def listening() -> Iterator[socket.socket]:
 
 
 @contextmanager
-def serving(chosen: Settings, http: str = "httptools") -> Iterator[Server]:
+def serving(chosen: Settings, http: str = "httptools", timeout_keep_alive: int = 60) -> Iterator[Server]:
     """`http` is the protocol that uvicorn speaks: its own, or the one `tino serve` gives it."""
     service = create_app(chosen)
     config = uvicorn.Config(
@@ -45,7 +45,7 @@ def serving(chosen: Settings, http: str = "httptools") -> Iterator[Server]:
         lifespan="on",
         log_level="warning",
         access_log=False,
-        timeout_keep_alive=60,
+        timeout_keep_alive=timeout_keep_alive,
         http=http,
         proxy_headers=False,
     )

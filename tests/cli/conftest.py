@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.replayed import made_again_under
 
 TINO = Path(sys.executable).with_name("tino")
 Tino = Callable[..., subprocess.CompletedProcess[str]]
@@ -40,6 +42,13 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "catalog.yaml").write_text(CATALOG)
     (tmp_path / "customers.csv").write_text(CUSTOMERS)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _made_again(tmp_path: Path) -> Iterator[None]:
+    """Whatever the test's commands and services decided."""
+    yield
+    made_again_under(tmp_path)
 
 
 @pytest.fixture

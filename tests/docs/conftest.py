@@ -17,6 +17,7 @@ from examples.grocery.source import DataMissingError, find_source
 from tests.cli.conftest import TINO, environment
 from tests.cli.test_serve import READY_WITHIN, free_port, until_alive
 from tests.docs.pages import README, ROOT, blocks
+from tests.replayed import made_again_under
 
 CATALOG = ["--catalog", "examples/grocery"]
 NOW = "2017-10-01T09:00"
@@ -76,6 +77,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             process.wait(READY_WITHIN)
         finally:
             process.kill()
+    assert made_again_under(data) > 0
+
+
+@pytest.fixture(autouse=True)
+def _made_again(tmp_path: Path) -> Iterator[None]:
+    """What was decided on data of a test's own, too."""
+    yield
+    made_again_under(tmp_path)
 
 
 @pytest.fixture(scope="session")

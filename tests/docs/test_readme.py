@@ -1,6 +1,7 @@
 """README's examples, run against a service with the grocery example."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,8 @@ def test_a_letter_missing(tmp_path: Path) -> None:
     line = int(told.split(":")[1]) - 1
     whole[line] = whole[line].replace("visits_90d", "visit_90d", 1)
     (tmp_path / "catalog.yaml").write_text("".join(whole), encoding="utf-8")
+    for model in CATALOG.parent.glob("*.onnx"):
+        shutil.copy(model, tmp_path)
     done = run(TINO, "check", tmp_path / "catalog.yaml")
     assert done.returncode == 1
     assert done.stderr.replace(f"{tmp_path}/", "").strip() == told

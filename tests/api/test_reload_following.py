@@ -1,0 +1,159 @@
+"""One worker and the catalog in force: what it begins with, and when it has let go of the catalog before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.making import Made
+from api.reloading import Following, ServingEngine
+from catalog.bundle import bundle_of
+from catalog.loading import LoadedCatalog, load_catalog
+from catalog.plan import Plan
+from decision.request import NextActionRequest
+from features.catalogs import CatalogStore
+from features.link import Link
+from features.opening import open_store
+from features.redis_server import EmbeddedRedis
+from features.workers import Entry, Lease, Workers
+from models.scoring import Models
+from tests.api.test_reload import write
+from tests.decision.plans import plan_of
+from tests.features.proxy import Proxy
+
+pytestmark = pytest.mark.anyio
+PATIENT = 60.0
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def link(redis: EmbeddedRedis) -> AsyncIterator[Link]:
+    link = Link(redis.url)
+    await link.ask("DEL", "tino:catalog", "tino:workers", within=5)
+    yield link
+    await link.close()
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> LoadedCatalog:
+    return load_catalog(write(tmp_path, "one", 3))
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> LoadedCatalog:
+    return load_catalog(write(tmp_path, "two", 1))
+
+
+class Told:
+    """A worker's following, and what it said it serves."""
+
+    def __init__(self, link: Link) -> None:
+        self.plans: list[str] = []
+        self.lease = Lease()
+        self.catalogs, self.workers = CatalogStore(link), Workers(link)
+        self.following = Following(self.catalogs, self.workers, self.lease, self._hear)
+
+    def _hear(self, plan: Plan) -> None:
+        self.plans.append(plan.name)
+
+
+async def test_the_first_brings_its_catalog_and_others_follow(
+    link: Link, one: LoadedCatalog, two: LoadedCatalog
+) -> None:
+    first, second, third = Told(link), Told(link), Told(link)
+    assert (await first.following.join(one)).plan.digest == one.digest
+    assert (await second.following.join(two)).plan.digest == one.digest  # the first is there, so its catalog stays
+    assert (await third.following.join(None)).plan.digest == one.digest
+    assert [told.lease.over for told in (first, second, third)] == [False] * 3
+    assert first.plans == second.plans == third.plans == ["one"]
+    there = await first.workers.present()
+    assert [worker.entry for worker in there] == [Entry(1, one.digest)] * 3
+    for told in (first, second, third):
+        await told.following.leave()
+    assert await first.workers.present() == []
+
+
+async def test_a_service_started_anew_begins_with_its_own_catalog(
+    link: Link, one: LoadedCatalog, two: LoadedCatalog
+) -> None:
+    first, again = Told(link), Told(link)
+    await first.following.join(one)
+    await first.following.leave()
+    assert (await again.following.join(two)).plan.digest == two.digest
+    assert (await again.catalogs.in_force()).digest == two.digest
+    await again.following.leave()
+
+
+async def test_without_any_catalog_there_is_nothing_to_join_with(link: Link) -> None:
+    told = Told(link)
+    with pytest.raises(ValueError, match="no catalog is in force"):
+        await told.following.join(None)
+    assert told.lease.over
+    assert "not known" in told.following.trouble
+    await told.following.leave()
+
+
+class Overtaken(Workers):
+    """Just before a worker enters for the first time, another catalog is put in force."""
+
+    def __init__(self, link: Link, digest: str) -> None:
+        super().__init__(link)
+        self._catalogs, self._digest = CatalogStore(link), digest
+
+    async def enter(self, name: str, entry: Entry) -> None:
+        seen = await self._catalogs.in_force()
+        if seen.digest != self._digest:
+            await self._catalogs.put_in_force(self._digest, seen)
+        await super().enter(name, entry)
+
+
+async def test_a_pointer_that_moves_while_joining_is_followed(
+    link: Link, one: LoadedCatalog, two: LoadedCatalog
+) -> None:
+    catalogs = CatalogStore(link)
+    await catalogs.keep(two.digest, bundle_of(two))
+    told: list[str] = []
+    following = Following(catalogs, Overtaken(link, two.digest), Lease(), lambda plan: told.append(plan.name))
+    assert (await following.join(one)).plan.digest == two.digest
+    assert told == ["one", "two"]
+    await following.leave()
+
+
+OLD = "channels: {web: {direction: inbound}}\nactions: {old: {value: 1, treatments: {web: {t: T}}}}\n"
+NEW = OLD.replace("old", "new")
+
+
+def made_by(text: str) -> Made:
+    plan = plan_of(text)
+    return Made(plan, Models(plan))
+
+
+async def test_a_plan_is_replaced_when_no_decision_is_left_that_began_with_another(redis: EmbeddedRedis) -> None:
+    async with Proxy(redis.url) as proxy:
+        store = await open_store(proxy.url)
+        engine = ServingEngine(store, plan_of(OLD))
+
+        def ask(customer_id: str) -> asyncio.Task[Any]:
+            return asyncio.create_task(engine.next_action(NextActionRequest(customer_id), "test", PATIENT))
+
+        proxy.hold()
+        began = [ask("reload-a"), ask("reload-b"), ask("reload-a")]  # the third waits for its turn
+        await proxy.seen(b"reload-b")
+        replacing = asyncio.create_task(engine.replace(made_by(NEW)))
+        later = [ask("reload-c"), ask("reload-b")]
+        await proxy.seen(b"reload-c")
+        assert not replacing.done()
+        proxy.release()
+        await replacing
+        assert all(task.done() for task in began)
+        assert [b'"old"' in task.result().body for task in began] == [True] * 3
+        assert [b'"new"' in (await task).body for task in later] == [True] * 2
+        await store.ledger.link.close()
