@@ -276,14 +276,17 @@ def replay(
     """Make recorded decisions again, from their records alone; fails if one doesn't come out the same."""
     if (since is None) == (not decision_ids) or (until is not None and since is None):
         raise typer.BadParameter("name decisions, or a period by --since")
+    begin = None if since is None else micros(_moment(since, "--since"))
+    end = None if until is None else micros(_moment(until, "--until"))
+    if begin is not None and end is not None and end <= begin:
+        raise typer.BadParameter(f"{until} is not after {since}", param_hint="--until")
     directory = _data(catalog, data)
-    with _failing_plainly(), _redis(directory) as url:
+    with _failing_plainly(), _redis_of(directory) as url:
         place = Place(url, directory, load_settings().partitions)
-        if since is None:
+        if begin is None:
             tally = asyncio.run(replay_ids(place, decision_ids or (), out.print))
         else:
-            end = None if until is None else micros(_moment(until, "--until"))
-            tally = asyncio.run(replay_period(place, micros(_moment(since, "--since")), end, out.print))
+            tally = asyncio.run(replay_period(place, begin, end, out.print))
     out.print(str(tally))
     raise typer.Exit(code=0 if tally.sound else 1)
 
@@ -375,6 +378,15 @@ def _redis(data: Path) -> Iterator[str]:
         yield server.url
     finally:
         server.stop()
+
+
+@contextmanager
+def _redis_of(data: Path) -> Iterator[str]:
+    """As `_redis`, but for data that is there already. Raises ValueError."""
+    if load_settings().redis_url is None and not (data / "redis").is_dir():
+        raise ValueError(f"there are no decisions in {data}: give the --data (or TINO_DATA) that they were made with")
+    with _redis(data) as url:
+        yield url
 
 
 def _running_redis(data: Path) -> str:

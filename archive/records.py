@@ -68,10 +68,16 @@ class Records:
         return None
 
     async def _stream(self, partition: int, from_ms: int) -> AsyncIterator[tuple[str, bytes]]:
-        """Decision ids and records of a partition's stream, of entries from `from_ms` on (server time)."""
+        """Decision ids and records of a partition's stream, of entries from `from_ms` on (server time).
+
+        Up to the last that is there at the start: on a busy stream there would be no end to it.
+        """
         link, stream, start = self._ledger.link, self._ledger.layout.decisions(partition), str(from_ms)
+        last = await link.ask("XREVRANGE", stream, "+", "-", "COUNT", 1, within=WITHIN)
+        if not last:
+            return
         while True:
-            page = await link.ask("XRANGE", stream, start, "+", "COUNT", PAGE, within=WITHIN)
+            page = await link.ask("XRANGE", stream, start, last[0][0], "COUNT", PAGE, within=WITHIN)
             for _, fields in page:
                 match fields:
                     case [b"d", decision_id, b"r", body]:

@@ -1,7 +1,7 @@
 """Building: from a checked catalog to the plan that decisions run on."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -58,7 +58,7 @@ class _Builder:
         return Plan(
             digest=self._catalog.digest,
             name=spec.name,
-            zone=ZoneInfo(spec.timezone),
+            zone=UTC if spec.timezone == "UTC" else ZoneInfo(spec.timezone),
             customer_types=spec.customer,
             context_types=spec.context,
             purposes=tuple(spec.purposes),

@@ -9,7 +9,7 @@ slot in the grid (an action without that channel) is a bit that `declared` lacks
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -174,7 +174,7 @@ class Plan:
 
     digest: str
     name: str
-    zone: ZoneInfo
+    zone: tzinfo
     customer_types: Mapping[str, AttributeType]
     context_types: Mapping[str, AttributeType]
     purposes: tuple[str, ...]
@@ -252,7 +252,7 @@ class Plan:
         return Frame(attributes, context, now, customer_zone(attributes, self.zone))
 
 
-def customer_zone(attributes: Mapping[str, Any], otherwise: ZoneInfo) -> ZoneInfo | None:
+def customer_zone(attributes: Mapping[str, Any], otherwise: tzinfo) -> tzinfo | None:
     """The customer's declared zone; None when it names no zone we know, so that nothing is guessed from it."""
     name = attributes.get("timezone")
     if name is None:

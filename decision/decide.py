@@ -14,13 +14,13 @@ from catalog.plan import Plan, Treatment
 from decision.arbitration import NOTHING_SCORED, Arbiter, Chosen, draws, in_control
 from decision.content import render
 from decision.gates import Candidates, address, pass_gates
-from decision.policy import Allowance, Counted, counted_more, counted_times, keys_of
+from decision.policy import Allowance, keys_of
 from decision.reasons import EMPTIED_BY, Degradation, Gate, Reason, Status
 from decision.request import Ask, Slot
-from features.customer import Customer, moment
+from decision.view import View
+from features.customer import moment
 from models.scoring import Scored
 from rules.programs import Frame
-from rules.types import fits
 
 Score = Callable[[int, Frame], Scored]
 NOTHING = Scored()
@@ -31,33 +31,6 @@ class InForce(NamedTuple):
 
     plan: Plan
     score: Score
-
-
-@dataclass(slots=True)
-class View:
-    """A customer as one plan sees them: the attributes that fit the declared types, the contacts each policy counts."""
-
-    customer: Customer
-    attributes: dict[str, Any]
-    counted: tuple[Counted, ...]
-
-
-def view_of(plan: Plan, customer: Customer, before: View | None = None) -> View:
-    """A stored attribute that no longer fits its declared type is treated as missing.
-
-    `before` may be the view, under the same plan, of the customer that `customer` came from by adding contacts: what
-    has not changed since is taken from it.
-    """
-    if before is not None and before.customer.attributes is customer.attributes:
-        known, labels = before.customer.log, before.customer.labels
-        if customer.log[: len(known)] == known and customer.labels[: len(labels)] == labels:
-            counted = counted_more(plan, before.counted, customer.labels, customer.log[len(known) :])
-            return View(customer, before.attributes, counted)
-    kinds = plan.customer_types
-    attributes = {
-        name: value for name, value in customer.attributes.items() if name in kinds and fits(kinds[name], value)
-    }
-    return View(customer, attributes, counted_times(plan, customer.labels, customer.log))
 
 
 @dataclass(slots=True)
@@ -117,7 +90,7 @@ def decide(plan: Plan, ask: Ask, view: View, now: int, seed: int, score: Score =
     shape = ask.shape
     wanted = shape.wanted
     frame = plan.frame(view.attributes, ask.context, moment(now))
-    candidates = pass_gates(plan, shape, view.customer, frame, now)
+    candidates = pass_gates(plan, shape, view, frame, now)
     keys = keys_of(plan, frame)
     allowance = Allowance(plan, view.counted, keys, now)
     left = allowance.least(wanted)

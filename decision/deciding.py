@@ -9,11 +9,12 @@ import msgspec
 
 from catalog.plan import Plan
 from decision.answer import answer_body, contacts_of, outbox_entries
-from decision.decide import Decision, InForce, View, decide, view_of
+from decision.decide import Decision, InForce, decide
 from decision.policy import KEPT_ANYWAY, lasting
 from decision.reasons import Degradation, Reason, Status
 from decision.record import answer_in, record_body
 from decision.request import Ask, NextActionRequest, RequestError
+from decision.view import View, view_of
 from features.cache import Snapshot
 from features.commit import Commit, Repeated
 from features.customer import Customer, encode, encode_longer, with_contacts

@@ -11,6 +11,7 @@ loop between them would cost about as much as the decision. What one commit can'
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any
 
 from catalog.plan import Plan
@@ -28,6 +29,8 @@ from features.errors import NoScript, OutOfMemory, OutOfTime, StoreError, StoreT
 from features.store import ClockError, CustomerStore
 from models.scoring import Models, Scored
 from rules.programs import Frame
+
+LOOK_EVERY = 0.002  # seconds from look to look at whose time is up
 
 Answered = Callable[[Answer | Exception], None]
 """Told the answer, or what went wrong: a RequestError, or an error that nobody foresaw."""
@@ -50,6 +53,8 @@ class Engine:
         self.serve(plan, models)
         self._random = random
         self._turns = Turns()
+        self._waiting: dict[_Waiting, float] = {}
+        self._looking = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -88,8 +93,25 @@ class Engine:
         except BaseException:
             self._turns.give(ask.customer_id)
             raise
-        waiting.until(connection.loop, seconds)
+        self._waiting[waiting] = monotonic() + seconds
+        if not self._looking:
+            self._looking = True
+            connection.loop.call_later(LOOK_EVERY, self._look, connection.loop)
         return True
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Answers those whose time is up. One timer for all: one for each would cost as much as a gate."""
+        now = monotonic()
+        for waiting in [waiting for waiting, end in self._waiting.items() if end <= now]:
+            del self._waiting[waiting]
+            loop.call_soon(waiting.too_late)
+        self._looking = bool(self._waiting)
+        if self._looking:
+            loop.call_later(LOOK_EVERY, self._look, loop)
+
+    def waits_no_more(self, waiting: "_Waiting") -> bool:
+        """Whether `waiting` was answered before; if not, it is about to be."""
+        return self._waiting.pop(waiting, None) is None
 
     async def next_action(self, request: NextActionRequest, caller: str, seconds: float) -> Answer:
         """Answers within about `seconds`. `caller` tells the request ids of one API key from another's.
@@ -163,13 +185,15 @@ class Engine:
                 return self.degraded(deciding.plan, deciding.ask, Degradation.CONTENTION, deciding.lost)
 
     def spawn(self, answering: Coroutine[Any, Any, Answer], answered: Answered) -> None:
-        async def answer() -> None:
+        async def answer_then_tell() -> None:
+            answer: Answer | Exception
             try:
-                answered(await answering)
+                answer = await answering
             except Exception as error:  # noqa: BLE001 - whoever asked is to hear of it
-                answered(error)
+                answer = error
+            answered(answer)
 
-        task = asyncio.get_running_loop().create_task(answer())
+        task = asyncio.get_running_loop().create_task(answer_then_tell())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -184,23 +208,17 @@ class Engine:
 class _Waiting:
     """What `at_once` began, until its reply is there or its time is up: whichever comes first answers."""
 
-    __slots__ = ("_answered", "_commit", "_deciding", "_engine", "_over", "_timer")
+    __slots__ = ("_answered", "_commit", "_deciding", "_engine")
 
     def __init__(self, engine: Engine, deciding: Deciding, commit: Commit, answered: Answered) -> None:
         self._engine = engine
         self._deciding = deciding
         self._commit = commit
         self._answered = answered
-        self._over = False
-        self._timer: asyncio.TimerHandle | None = None
-
-    def until(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-        self._timer = loop.call_later(seconds, self._too_late)
 
     def settled(self, outcome: Outcome | StoreError) -> None:
-        if self._over:
+        if self._engine.waits_no_more(self):
             return  # too late: this reply is nobody's any more
-        self._end()
         engine = self._engine
         if isinstance(outcome, Committed):
             answer: Answer | Exception
@@ -216,14 +234,8 @@ class _Waiting:
         else:
             engine.spawn(engine.go_on(self._deciding, self._commit, outcome), self._answered)
 
-    def _too_late(self) -> None:
-        self._end()
+    def too_late(self) -> None:
         self._answered(self._engine.give_up(self._deciding, StoreTimeout("no reply in time")))
-
-    def _end(self) -> None:
-        self._over = True
-        if self._timer is not None:
-            self._timer.cancel()
 
 
 def _scoring(plan: Plan, models: Models) -> Score:

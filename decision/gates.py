@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from catalog.plan import Plan
 from decision.reasons import Gate
 from decision.request import Shape
-from features.customer import Customer
+from decision.view import View
 from rules.errors import EvaluationError
 from rules.programs import Frame, Program
 
@@ -30,7 +30,7 @@ class Candidates:
                 self.emptied_by = gate
 
 
-def pass_gates(plan: Plan, shape: Shape, customer: Customer, frame: Frame, now: int) -> Candidates:
+def pass_gates(plan: Plan, shape: Shape, view: View, frame: Frame, now: int) -> Candidates:
     """From the treatments wanted to those that all gates but contact policy, which comes last, let through."""
     wanted = shape.wanted
     candidates = Candidates(wanted)
@@ -45,14 +45,14 @@ def pass_gates(plan: Plan, shape: Shape, customer: Customer, frame: Frame, now: 
             return candidates
         if index.unconditional:
             continue
-        actions = index.match(frame, actions)
+        actions = index.match(frame, actions, view.rows(index))
         candidates.keep(gate, plan.treatments_of(actions))
     for program, mask in shape.addresses:
         if candidates.alive & mask and address(program, frame) is None:
             candidates.keep(Gate.REACHABLE, ~mask)
     for purpose, mask in shape.consents:
         if candidates.alive & mask:
-            consent = customer.consents.get(purpose)
+            consent = view.customer.consents.get(purpose)
             if consent is None or not consent.granted:  # absent means no
                 candidates.keep(Gate.CONSENT, ~mask)
     # Texts with logic in them only tell when rendered.

@@ -17,9 +17,10 @@ import orjson
 
 from catalog.plan import Plan
 from decision.answer import answer_body
-from decision.decide import decide, view_of
+from decision.decide import decide
 from decision.record import Outcome, Record, Scores, outcome_of
 from decision.request import NextActionRequest, RequestError, resolve
+from decision.view import view_of
 from features.customer import decode
 from models.scoring import Models, ModelScores, Scored
 from rules.programs import Frame

@@ -189,7 +189,7 @@ def with_contacts(
         except ValueError:
             number, labels = len(labels), (*labels, label)
         log = (*log, Logged(contact.at, number, bytes.fromhex(contact.decision)))
-    return msgspec.structs.replace(customer, labels=labels, log=log)
+    return Customer(customer.attributes, customer.consents, customer.test, customer.erased, labels, log)
 
 
 _SPARE_LABELS = 16  # that no contact has any more, before they are cleared away
@@ -211,4 +211,5 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def moment(micros_since_1970: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros_since_1970)
+    # Whole seconds apart: timedelta takes its time to divide a large number of microseconds.
+    return _EPOCH + timedelta(0, micros_since_1970 // 1_000_000, micros_since_1970 % 1_000_000)

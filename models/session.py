@@ -1,13 +1,19 @@
 """Session: an ONNX file ready to run, checked as far as it can be without knowing the catalog.
 
-One thread and no spinning: a decision's batch is small, and the cores belong to the other workers.
+One thread and no spinning: a decision's batch is small, and the cores belong to the other workers. And no telemetry:
+since 1.29 the runtime's wheels report to their maker unless they are told not to before they are imported, and nobody
+who runs a service of their own has agreed to that.
 """
 
+import os
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from models.errors import FeatureError, MetadataError, ModelFileError, ProbabilityError

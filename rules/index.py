@@ -11,7 +11,7 @@ Expressions", VLDB 2009, with Python's big integers as posting lists.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rules.checking import CheckedRule
@@ -95,20 +95,28 @@ class Index:
         """All rules hold for everybody."""
         return self._unconditional
 
-    def match(self, frame: Frame, among: int | None = None) -> int:
-        """The rules of `among` (default all) that hold for `frame`, as bits."""
+    def of_customer(self, attributes: Mapping[str, Any]) -> int:
+        """The rows that a customer with these attributes leaves, as far as attributes alone tell."""
         rows = self._present
+        for name, lookup in self._of_customer:
+            rows &= lookup(attributes.get(name, MISSING))
+        return rows
+
+    def match(self, frame: Frame, among: int | None = None, rows: int | None = None) -> int:
+        """The rules of `among` (default all) that hold for `frame`, as bits.
+
+        `rows` is what `of_customer` gave for the frame's customer, where that is known.
+        """
+        if rows is None:
+            rows = self.of_customer(frame.customer)
         if among is not None and among != self._everything:
             rows &= among if self._layers == 1 else repeated(among, self.width, self._layers)
-        for attributes, terms in ((frame.customer, self._of_customer), (frame.context, self._of_context)):
-            for name, lookup in terms:
-                rows &= lookup(attributes.get(name, MISSING))
-                if not rows:
-                    return 0
+        for name, lookup in self._of_context:
+            rows &= lookup(frame.context.get(name, MISSING))
         for get, lookup in self._computed:
-            rows &= lookup(get(frame))
             if not rows:
                 return 0
+            rows &= lookup(get(frame))
         left = rows & self._residual
         while left:
             low = left & -left

@@ -176,10 +176,13 @@ def _days_until(moment: Program) -> Program:
 
     def days_until(frame: Frame) -> int:
         then = moment(frame)
-        if frame.zone is None or type(then) is not datetime:
+        zone = frame.zone
+        if zone is UTC and type(then) is datetime:
+            return (then - frame.now).days
+        if zone is None or type(then) is not datetime:
             raise EvaluationError("the customer's time zone is unknown")
         # Between two times in the same zone Python subtracts what the clock on the wall says.
-        return (then.astimezone(frame.zone) - frame.now.astimezone(frame.zone)).days
+        return (then.astimezone(zone) - frame.now.astimezone(zone)).days
 
     return days_until
 

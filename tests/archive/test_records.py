@@ -98,6 +98,16 @@ async def test_one_that_leaves_its_stream_meanwhile_is_not_missed(
     assert sorted(found) == sorted(kept.values())
 
 
+async def test_what_is_written_meanwhile_is_left_for_another_time(ledger: Ledger, streams: Streams) -> None:
+    """Else reading a busy stream would never end."""
+    kept = await put(streams, range(PAGE + 1), 1)
+    reading = Records(ledger, None).since(0)
+    found = [await anext(reading)]
+    await put(streams, range(PAGE + 1, PAGE + 10), 1)
+    found += [body async for body in reading]
+    assert found == list(kept.values())
+
+
 @pytest.mark.parametrize("terms", [AT_ONCE, KEEPING, None], ids=["archive", "both", "stream"])
 async def test_a_period_begins_with_its_first_moment_and_ends_before_its_last(
     ledger: Ledger, streams: Streams, place: Place, terms: Terms | None

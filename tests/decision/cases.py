@@ -19,8 +19,9 @@ import msgspec
 
 from catalog.building import load_plan
 from catalog.plan import Plan
-from decision.decide import Decision, Pick, Score, decide, view_of
+from decision.decide import Decision, Pick, Score, decide
 from decision.request import NextActionRequest, resolve
+from decision.view import view_of
 from features.customer import Consent, Contact, Customer, micros
 from models.scoring import Models, Scored
 from rules.programs import Frame

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from catalog.plan import Plan
 from decision.answer import answer_body, contacts_of, outbox_entries
-from decision.decide import Decision, decide, view_of
+from decision.decide import Decision, decide
 from decision.reasons import Degradation
 from decision.record import RECORD_VERSION, Outcome, Record, RecordError, answer_in, read_record, record_body
 from decision.request import NextActionRequest, resolve
+from decision.view import view_of
 from features.customer import Consent, Contact, Customer, encode, moment
 from tests.customers import SOME_DECISION, customer_of
 from tests.decision.plans import plan_of

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.plan import Plan
-from decision.decide import decide, fallback_only, view_of
+from decision.decide import decide, fallback_only
 from decision.reasons import Reason, Status
 from decision.request import NextActionRequest, resolve
+from decision.view import view_of
 from features.customer import Consent, Contact, Customer
 from tests.customers import SOME_DECISION, customer_of
 from tests.decision.cases import as_data

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from catalog.plan import Plan
-from decision.decide import Pick, decide, view_of
+from decision.decide import Pick, decide
 from decision.request import NextActionRequest, resolve
+from decision.view import view_of
 from features.customer import EMPTY
 from tests.decision.plans import plan_of
 

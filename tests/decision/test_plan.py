@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.plan import customer_zone, schedule_of
-from decision.decide import view_of
+from decision.view import view_of
 from features.customer import EMPTY, Contact, Customer
 from rules.masks import bits
 from tests.customers import SOME_DECISION, customer_of

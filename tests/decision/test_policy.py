@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from catalog.plan import Plan, Treatment
-from decision.decide import view_of
 from decision.policy import KEPT_ANYWAY, LONGEST_KEY, SWEEP, Allowance, counted_times, keys_of, lasting, remaining
+from decision.view import view_of
 from features.customer import Contact, Customer, moment, with_contacts
 from tests.customers import SOME_DECISION, customer_of
 from tests.decision.plans import plan_of

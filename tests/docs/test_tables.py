@@ -111,15 +111,21 @@ def test_sizes_are_of_this_order(steps: list[Step], served: Served, tmp_path: Pa
 
 
 def test_reading_a_record(steps: list[Step], served: Served) -> None:
-    """The program on the page, with the clock of the data set elsewhere."""
-    show = program("store.ledger.record", served.data)
+    """The two commands on the page, for decisions of README."""
+    look_up, again = (
+        block.text.split() for block in blocks(OPERATIONS) if "015ed72b336f000b961121f3c9fe4136" in block.text
+    )
+    assert (look_up[2].rpartition("/")[0], again[:2]) == ("localhost:8000/decisions", ["tino", "replay"])
     for step in steps[:2]:
-        done = run(sys.executable, "-c", show, step.answer["decision_id"])
-        assert done.returncode == 0, done.stderr
-        record = json.loads(done.stdout)
-        assert (record["id"], record["answer"]) == (step.answer["decision_id"], step.answer)
-    done = run(sys.executable, "-c", show, steps[0].answer["decision_id"][:16] + "0" * 16)
-    assert (done.returncode, done.stdout) == (0, "no such record\n")
+        decision_id = step.answer["decision_id"]
+        found = served.client.get(f"/decisions/{decision_id}").json()
+        assert (found["decision"]["id"], found["decision"]["answer"]) == (decision_id, step.answer)
+        assert found["replay"] == {"identical": True, "differences": [], "trouble": None}
+        done = run(TINO, "replay", decision_id, "--data", served.data)
+        assert (done.returncode, done.stdout) == (0, shown_after(OPERATIONS, "tino replay")), done.stderr
+    unknown = steps[0].answer["decision_id"][:16] + "0" * 16
+    assert served.client.get(f"/decisions/{unknown}").status_code == 404
+    assert run(TINO, "replay", unknown, "--data", served.data).returncode == 1
 
 
 def program(about: str, data: Path) -> str:

@@ -19,9 +19,10 @@ from catalog.loading import check_catalog
 from catalog.plan import Plan
 from decision.answer import contacts_of
 from decision.content import render
-from decision.decide import Decision, decide, view_of
+from decision.decide import Decision, decide
 from decision.policy import KEPT_ANYWAY, lasting
 from decision.request import NextActionRequest, resolve
+from decision.view import view_of
 from features.customer import Consent, Customer, decode, encode, micros, with_attributes, with_contacts
 from rules.types import coerce
 from tests.customers import SOME_DECISION

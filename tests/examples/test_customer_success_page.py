@@ -9,6 +9,7 @@ import pytest
 from tests.cli.conftest import TINO, environment
 from tests.cli.test_serve import READY_WITHIN
 from tests.docs.pages import DOCS, ROOT, blocks, names
+from tests.replayed import made_again_under
 
 PAGE = DOCS / "customer-success.md"
 EXAMPLE = ROOT / "examples" / "customer-success"
@@ -21,7 +22,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     (folder / "examples").symlink_to(ROOT / "examples")
     (folder / ".venv").symlink_to(TINO.parents[1])
     prepare, decide, one = (block.text for block in blocks(PAGE) if block.language == "sh")
-    return [run(command, folder) for command in (prepare, decide, decide, one)]
+    said = [run(command, folder) for command in (prepare, decide, decide, one)]
+    assert made_again_under(folder) == 2000
+    return said
 
 
 def run(command: str, folder: Path) -> str:
