@@ -18,7 +18,7 @@ from api.asgi import Receive, Scope, Send
 from api.auth import Door, read_keys
 from api.logs import configure_logs
 from api.next_action import NextAction
-from api.reloading import Following, ServingEngine
+from api.reloading import Following
 from api.worker import Worker
 from archive.running import Place
 from catalog.diagnostics import CatalogError
@@ -131,7 +131,7 @@ class Service:
         following = self._following = Following(CatalogStore(link), Workers(link), lease, worker.serves)
         try:
             made = await following.join(own)
-            engine = ServingEngine(store, made.plan, models=made.models)
+            engine = Engine(store, made.plan, models=made.models)
         except BaseException:
             await self._close()
             raise

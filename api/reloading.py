@@ -23,33 +23,15 @@ from catalog.loading import LoadedCatalog
 from catalog.plan import Plan
 from decision.engine import Engine
 from features.catalogs import NOTHING, CatalogStore, Pointer
-from features.deadline import Deadline
 from features.errors import StoreError
 from features.workers import Entry, Lease, Workers
 from models.errors import ModelError
 
 LOOK_EVERY = 0.2
 ENTER_EVERY = 1.0
-_PATIENT = 60.0
 
 _log = structlog.get_logger("tino.reloading")
 Told = Callable[[Plan], None]
-
-
-class ServingEngine(Engine):
-    """An engine that can tell when the plan it had before decides nothing any more."""
-
-    async def replace(self, made: Made) -> None:
-        """Decides by `made` from now on; returns when the last decision by another has ended.
-
-        A decision takes its plan and its customer's turn in one go, and turns are given in order: whoever has had a
-        turn behind all who were there has seen them leave.
-        """
-        self.serve(*made)
-        for customer_id in list(self._turns._waiting):
-            while not await self._turns.take(customer_id, Deadline(_PATIENT)):
-                pass
-            self._turns.give(customer_id)
 
 
 class Following:
@@ -96,7 +78,7 @@ class Following:
             pointer = await self._look()
         return made
 
-    async def follow(self, engine: ServingEngine) -> None:
+    async def follow(self, engine: Engine) -> None:
         """Runs until cancelled."""
         while True:
             try:
@@ -156,14 +138,14 @@ class Following:
         await self._workers.enter(self._name, entry)
         self._entered = sent
 
-    async def _switch(self, engine: ServingEngine, pointer: Pointer) -> None:
+    async def _switch(self, engine: Engine, pointer: Pointer) -> None:
         try:
             packed, made = self._packed, self._made.get(pointer.digest)
             if pointer.digest != self._served.digest:
                 packed = await self._catalogs.packed(pointer.digest)
             if made is None:
                 made = await made_beside_the_loop(packed, pointer.digest, self._folder)
-            await engine.replace(made)
+            await engine.replace(*made)
             self._serves(pointer, made, packed)
             _log.info("another catalog is served", catalog=pointer.digest, epoch=pointer.epoch)
         except StoreError as error:

@@ -30,6 +30,7 @@ from features.store import ClockError, CustomerStore
 from models.scoring import Models, Scored
 from rules.programs import Frame
 
+_LONG = 60.0
 LOOK_EVERY = 0.002  # seconds from look to look at whose time is up
 
 Answered = Callable[[Answer | Exception], None]
@@ -65,6 +66,14 @@ class Engine:
         """Decides by `plan` and its models from now on. Raises ModelError, and nothing has changed."""
         self._in_force = InForce(plan, _scoring(plan, models or Models(plan)))
         self.store.lives_ms(plan.lifetime_ms)
+
+    async def replace(self, plan: Plan, models: Models) -> None:
+        """Like `serve`; returns when the last decision by what was in force before has ended.
+
+        A decision takes its plan and its customer's turn in one go, so it has ended when the turn is given back.
+        """
+        self.serve(plan, models)
+        await self._turns.all_passed(lambda: Deadline(_LONG))
 
     def at_once(self, request: NextActionRequest, caller: str, seconds: float, answered: Answered) -> bool:
         """The common case without a task: decides now, and calls `answered` when the commit's reply is there.

@@ -127,7 +127,8 @@ def as_data(record: Record) -> dict[str, Any]:
     """The record for people to read, as what JSON can say: its parts unpacked."""
     customer = decode(record.state)
     return {
-        **{name: getattr(record, name) for name in ("version", "id", "customer_id", "at", "catalog", "seed")},
+        **{name: getattr(record, name) for name in ("version", "id", "customer_id", "at", "catalog")},
+        "seed": str(record.seed),  # 64 bits are more than a number of JSON holds everywhere
         "request": orjson.loads(record.request),
         "customer": {
             "attributes": customer.attributes,

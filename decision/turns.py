@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from features.deadline import Deadline
 
@@ -33,6 +34,16 @@ class Turns:
                 self.give(customer_id)
             raise
         return not turn.cancel()
+
+    async def all_passed(self, deadline: Callable[[], Deadline]) -> None:
+        """Returns when everybody who has a turn, or waits for one, has given it back.
+
+        Turns are given in order: whoever gets one behind all who were there has seen them leave.
+        """
+        for customer_id in list(self._waiting):
+            while not await self.take(customer_id, deadline()):
+                pass
+            self.give(customer_id)
 
     def give(self, customer_id: str) -> None:
         """Passes the turn to the next in line."""

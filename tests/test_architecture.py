@@ -13,15 +13,16 @@ ROOMS = ("api", "archive", "bench", "catalog", "decision", "examples", "features
 FRONTS = {"service", "cli"}
 
 # Replay rests on these: time and randomness are arguments, what they read and write is what they are given.
-PURE_DECISION = ("decide", "gates", "policy", "arbitration", "content", "request", "reasons")
+PURE_DECISION = (
+    "decide", "view", "gates", "policy", "arbitration", "content", "request", "reasons", "answer", "record", "replay",
+)  # fmt: skip
+PURE_MODELS = ("encoding", "inputs", "scoring", "probe", "metadata")
 PURE = [
     *sorted((ROOT / "rules").glob("*.py")),
     ROOT / "catalog/plan.py",
     ROOT / "features/customer.py",
-    *(
-        ROOT / f"decision/{name}.py"
-        for name in ["decide", "gates", "policy", "arbitration", "content", "request", "reasons"]
-    ),
+    *(ROOT / f"decision/{name}.py" for name in PURE_DECISION),
+    *(ROOT / f"models/{name}.py" for name in PURE_MODELS),
 ]
 IMPURE_MODULES = {"asyncio", "os", "random", "redis", "secrets", "socket", "subprocess", "time", "uuid"}
 ASKING_THE_TIME = {"now", "utcnow", "today"}

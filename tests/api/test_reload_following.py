@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.making import Made
-from api.reloading import Following, ServingEngine
+from api.reloading import Following
 from catalog.bundle import bundle_of
 from catalog.loading import LoadedCatalog, load_catalog
 from catalog.plan import Plan
+from decision.engine import Engine
 from decision.request import NextActionRequest
 from features.catalogs import CatalogStore
 from features.link import Link
@@ -32,6 +33,13 @@ PATIENT = 60.0
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    """One that no service uses, as its workers would enter themselves."""
+    with EmbeddedRedis.start(tmp_path_factory.mktemp("following")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -139,7 +147,7 @@ def made_by(text: str) -> Made:
 async def test_a_plan_is_replaced_when_no_decision_is_left_that_began_with_another(redis: EmbeddedRedis) -> None:
     async with Proxy(redis.url) as proxy:
         store = await open_store(proxy.url)
-        engine = ServingEngine(store, plan_of(OLD))
+        engine = Engine(store, plan_of(OLD))
 
         def ask(customer_id: str) -> asyncio.Task[Any]:
             return asyncio.create_task(engine.next_action(NextActionRequest(customer_id), "test", PATIENT))
@@ -147,7 +155,7 @@ async def test_a_plan_is_replaced_when_no_decision_is_left_that_began_with_anoth
         proxy.hold()
         began = [ask("reload-a"), ask("reload-b"), ask("reload-a")]  # the third waits for its turn
         await proxy.seen(b"reload-b")
-        replacing = asyncio.create_task(engine.replace(made_by(NEW)))
+        replacing = asyncio.create_task(engine.replace(*made_by(NEW)))
         later = [ask("reload-c"), ask("reload-b")]
         await proxy.seen(b"reload-c")
         assert not replacing.done()

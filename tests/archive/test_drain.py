@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import replace
 
-import duckdb
 import pytest
 
 from archive.drain import Drained, Terms
@@ -11,6 +10,7 @@ from archive.errors import ArchiveBusy, BrokenArchive, ForeignArchive
 from archive.folder import Folder
 from archive.running import Place, archive_once
 from features.keys import META
+from tests.archive.duck import asked
 from tests.archive.streams import (
     AT_ONCE,
     DAY_US,
@@ -158,7 +158,7 @@ async def test_a_redis_with_the_past_of_a_backup_doubles_nothing(place: Place, s
     assert (drained.records, drained.trimmed) == (50, 102)
     assert archived(place.data) == all_of(together(put, more))
     found = f"SELECT partition, entry FROM '{place.data}/archive/quarantine/*/*.parquet'"
-    rows = duckdb.connect().execute(found).fetchall()
+    rows = asked(found)
     assert sorted(rows) == [(1, bad[0].decode()), (2, bad[1].decode())]
 
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import msgspec
 import orjson
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from archive.reading import find
 from archive.running import Place, archive_once
 from decision.record import Outcome
+from tests.archive import duck
 from tests.archive.streams import ACTION, AT_ONCE, DAY_US, NOON, Streams, archived, days, files, record_of, written
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 def asked(data: Path, query: str, kind: str = "decisions") -> list[Any]:
     """DuckDB's answer; `archive` in the query stands for the files, read without being told anything about them."""
-    return duckdb.connect().execute(query.replace("archive", f"'{data}/archive/{kind}/*/*.parquet'")).fetchall()
+    return duck.asked(query.replace("archive", f"'{data}/archive/{kind}/*/*.parquet'"))
 
 
 async def test_the_columns(place: Place, streams: Streams) -> None:

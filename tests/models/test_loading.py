@@ -1,5 +1,8 @@
 """What a model is refused for when the catalog's plan loads it, one by one, in words that help."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,3 +98,15 @@ def test_bytes_may_come_from_elsewhere(tmp_path: Path) -> None:
     plan = plan_with(SOUND, tmp_path)
     (tmp_path / "renewal.onnx").unlink()
     Models(plan, lambda file: SOUND)
+
+
+def test_the_runtime_reports_to_nobody(tmp_path: Path) -> None:
+    """Its wheels would, by default; the switch has to be thrown before they are imported."""
+    program = "import models.session, os, threading; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    told = {name: value for name, value in os.environ.items() if not name.startswith("ORT_")} | {"HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=told, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+    assert list(tmp_path.iterdir()) == [], "what it would send is collected in a cache of the user's"
+    lines = (Path(__file__).parents[2] / "models/session.py").read_text(encoding="utf-8").splitlines()
+    thrown = next(number for number, line in enumerate(lines) if "ORT_DISABLE_TELEMETRY" in line)
+    assert thrown < next(number for number, line in enumerate(lines) if line.startswith("import onnxruntime"))
