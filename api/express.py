@@ -79,6 +79,7 @@ class ExpressProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._nobody_waits = asyncio.Event()
+        self._answering: NextAction | None = None
         self._express: _Express | None = None
         self._late: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
@@ -232,8 +233,9 @@ class ExpressProtocol(HttpToolsProtocol):
         return (self.cycle is None or self.cycle.response_complete) and not self.pipeline
 
     def _handler(self) -> NextAction | None:
-        found: NextAction | None = getattr(self.app, "next_action", None)
-        return found
+        if self._answering is None:  # before the start there is none
+            self._answering = getattr(self.app, "next_action", None)
+        return self._answering
 
     def _start(self, express: _Express, admitted: Admitted, handler: NextAction) -> None:
         if self.flow.write_paused or not handler.at_once(admitted, express.body, express):

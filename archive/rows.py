@@ -6,7 +6,7 @@ the exact bytes from the stream.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypedDict
 
@@ -130,7 +130,7 @@ def _columns(record: Record, body: bytes) -> tuple[Any, ...]:
     )
 
 
-def _counts(counted: dict[str, int]) -> list[tuple[str, int]]:
+def _counts(counted: Mapping[str, int]) -> list[tuple[str, int]]:
     return [(name, _bits(count, 63)) for name, count in counted.items()]
 
 

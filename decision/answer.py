@@ -48,18 +48,13 @@ def action_of(pick: Pick) -> dict[str, Any]:
 
 
 def contacts_of(decision: Decision, decision_id: str) -> tuple[Contact, ...]:
-    return tuple(
-        Contact(
-            decision.now,
-            pick.treatment.action,
-            pick.treatment.channel,
-            pick.treatment.group,
-            pick.treatment.direction,
-            decision_id,
-            tuple((key, decision.keys[key]) for key in pick.treatment.keys),
-        )
-        for pick in decision.granted
-    )
+    added = []
+    for pick in decision.granted:
+        treatment = pick.treatment
+        keys = tuple([(key, decision.keys[key]) for key in treatment.keys]) if treatment.keys else ()
+        labels = (treatment.action, treatment.channel, treatment.group, treatment.direction)
+        added.append(Contact(decision.now, *labels, decision_id, keys))
+    return tuple(added)
 
 
 def outbox_entries(decision: Decision, decision_id: str, customer_id: str) -> list[bytes]:

@@ -36,6 +36,11 @@ def draws(seed: int) -> Draw:
     return draw
 
 
+def never() -> float:
+    """Draws nothing: for a catalog that doesn't explore."""
+    return 1.0
+
+
 @dataclass(slots=True)
 class Chosen:
     """A winner and `probability`, how likely arbitration was to choose it among its candidates."""

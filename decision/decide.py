@@ -11,7 +11,7 @@ from operator import or_
 from typing import Any, NamedTuple
 
 from catalog.plan import Plan, Treatment
-from decision.arbitration import NOTHING_SCORED, Arbiter, Chosen, draws, in_control
+from decision.arbitration import NOTHING_SCORED, Arbiter, Chosen, draws, in_control, never
 from decision.content import render
 from decision.gates import Candidates, address, pass_gates
 from decision.policy import Allowance, keys_of
@@ -59,7 +59,7 @@ class Decision:
     picks: tuple[Pick, ...]
     granted: tuple[Pick, ...]
     withheld: tuple[Pick, ...]
-    removed: dict[Gate, int]
+    removed: Mapping[str, int]
     left: tuple[int, ...]
     now: int
     seed: int
@@ -142,7 +142,8 @@ class _Run:
         if blocked:
             candidates.keep(Gate.CONTACT_POLICY, ~blocked)
         propensities = self._propensities(candidates) if plan.scored else NOTHING_SCORED
-        arbiter = Arbiter(plan, self._frame, draws(self._seed), propensities)
+        draw = draws(self._seed) if plan.exploration_rate else never
+        arbiter = Arbiter(plan, self._frame, draw, propensities)
         picks: list[Pick] = []
         open_to = candidates.alive
         for place, slot in enumerate(slots, 1):

@@ -19,7 +19,7 @@ class Candidates:
     """The treatments still alive, and how many each gate took out."""
 
     alive: int
-    removed: dict[Gate, int] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
     emptied_by: Gate | None = None
 
     def keep(self, gate: Gate, mask: int) -> None:

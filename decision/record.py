@@ -7,6 +7,7 @@ give, decided again, must be what stands in `outcome`; see decision.replay.
 A later format changes `version` or appends fields with a default, so that every record ever written can be read.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -41,8 +42,8 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     `withheld` what a customer of the control group would have got, as JSON.
     """
 
-    removed: dict[str, int]
-    left: dict[str, int]
+    removed: Mapping[str, int]
+    left: Mapping[str, int]
     withheld: bytes = b"[]"
 
 
@@ -104,7 +105,7 @@ def scores_of(scored: ModelScores) -> Scores:
 
 
 def outcome_of(plan: Plan, decision: Decision) -> Outcome:
-    removed = {gate.value: count for gate, count in decision.removed.items()}
+    removed = decision.removed
     left = dict(zip(plan.policy_names, decision.left, strict=True))
     if not decision.withheld:
         return Outcome(removed, left)

@@ -100,7 +100,7 @@ def as_data(plan: Plan, decision: Decision) -> dict[str, Any]:
         "picks": [_pick(pick, decision) for pick in decision.picks],
         "granted": [pick.treatment.id for pick in decision.granted],
         "withheld": [_pick(pick, decision) for pick in decision.withheld],
-        "removed": {gate.value: count for gate, count in decision.removed.items()},
+        "removed": {str(gate): count for gate, count in decision.removed.items()},
         "left": {policy.name: left for policy, left in zip(plan.policies, decision.left, strict=True)},
     }
 
