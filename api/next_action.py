@@ -19,7 +19,7 @@ from api.problems import Headers, Problem, internal
 from api.worker import Worker
 from decision.deciding import Answer
 from decision.reasons import Degradation
-from decision.request import NextActionRequest, RequestError
+from decision.request import NextActionRequest, RequestError, has_controls
 
 PATH = "/next-action"
 LONGEST_KEY = 256
@@ -168,6 +168,8 @@ class NextAction:
 def read_request(admitted: Admitted, body: bytes) -> NextActionRequest:
     """Raises Problem."""
     request: NextActionRequest = decode_strictly(_decoder, body, _keys_in)
+    if has_controls(request.customer_id):
+        raise Problem("invalid_value", "an id has no control characters", pointer="/customer_id")
     return request if admitted.key is None else _identified(request, admitted.key)
 
 

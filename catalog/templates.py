@@ -151,26 +151,25 @@ def _joined(parts: tuple[str | tuple[str, str], ...], customer: Named, context: 
 class Content:
     """A treatment's content: what is fixed, and the texts to be rendered."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_fixed", "_templates")
 
     def __init__(self, declared: Mapping[str, ContentPart]) -> None:
-        self._parts: dict[str, ContentPart | TextTemplate] = {
-            key: TextTemplate(part) if isinstance(part, str) and has_markup(part) else part
-            for key, part in declared.items()
-        }
+        self._fixed = dict(declared)
+        self._templates = [
+            (key, TextTemplate(part)) for key, part in declared.items() if isinstance(part, str) and has_markup(part)
+        ]
 
     @property
     def needs(self) -> frozenset[tuple[str, str]]:
         """What all its texts together can't be rendered without."""
-        texts = (part for part in self._parts.values() if isinstance(part, TextTemplate))
-        return frozenset(name for text in texts for name in text.needs)
+        return frozenset(name for _, text in self._templates for name in text.needs)
 
     def render(self, customer: Named, context: Named) -> dict[str, ContentPart]:
         """The content for these attributes, keys in the order declared. Raises RenderError, naming the key."""
-        rendered: dict[str, ContentPart] = {}
-        for key, part in self._parts.items():
+        rendered = self._fixed.copy()  # has every key, so that the order stays
+        for key, template in self._templates:
             try:
-                rendered[key] = part.render(customer, context) if isinstance(part, TextTemplate) else part
+                rendered[key] = template.render(customer, context)
             except RenderError as error:
                 raise RenderError(f"{key}: {error}") from error
         return rendered

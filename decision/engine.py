@@ -102,7 +102,7 @@ class Engine:
         except BaseException:
             self._turns.give(ask.customer_id)
             raise
-        self._waiting[waiting] = monotonic() + seconds
+        self._waiting[waiting] = deciding.deadline.end
         if not self._looking:
             self._looking = True
             connection.loop.call_later(LOOK_EVERY, self._look, connection.loop)

@@ -1,6 +1,7 @@
 """The request: decoded strictly, then resolved against the catalog into masks and typed values."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -13,7 +14,11 @@ from rules.types import AttributeType, coerce, shown
 
 MOST_PER_ANSWER = 50
 MOST_REMEMBERED = 1_000
-Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
+# The pattern is for readers of the schema: msgspec takes longer to match it than to read the whole request.
+Identifier = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=256, extra_json_schema={"pattern": r"^[^\x00-\x1f\x7f]+$"})
+]
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MOST_PER_ANSWER)]
 
 
@@ -37,6 +42,11 @@ class NextActionRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True)
     request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | msgspec.UnsetType = msgspec.UNSET
     deadline_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] | msgspec.UnsetType = msgspec.UNSET
     dry_run: bool = False
+
+
+def has_controls(identifier: str) -> bool:
+    """Whether there are control characters in it, which no identifier has."""
+    return not identifier.isprintable() and _CONTROLS.search(identifier) is not None
 
 
 class RequestError(ValueError):

@@ -11,19 +11,19 @@ class Deadline:
     Not the event loop's own: to ask for the running loop costs a system call in CPython 3.11.
     """
 
-    __slots__ = ("_end", "_time")
+    __slots__ = ("_time", "end")
 
     def __init__(self, seconds: float, time: Callable[[], float] = monotonic) -> None:
         self._time = time
-        self._end = time() + seconds
+        self.end = time() + seconds
 
     def left(self) -> float:
         """Seconds left, 0.0 once it has passed."""
-        return max(0.0, self._end - self._time())
+        return max(0.0, self.end - self._time())
 
     @property
     def passed(self) -> bool:
-        return self._time() >= self._end
+        return self._time() >= self.end
 
     async def pause(self, seconds: float) -> None:
         """Sleeps, but not past the deadline."""

@@ -83,17 +83,12 @@ class Index:
             if atoms:
                 self._predicates[bit] = [_predicate(atom) for atom in atoms]
         self._residual = sum(1 << bit for bit in self._predicates)
-        self._unconditional = all(rule is None for rule in rules)
+        self.unconditional = all(rule is None for rule in rules)  # they hold for everybody
 
     @property
     def never(self) -> int:
         """The rules no customer can satisfy, as bits."""
         return self._everything & ~folded(self._present, self.width)
-
-    @property
-    def unconditional(self) -> bool:
-        """All rules hold for everybody."""
-        return self._unconditional
 
     def of_customer(self, attributes: Mapping[str, Any]) -> int:
         """The rows that a customer with these attributes leaves, as far as attributes alone tell."""

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from catalog.plan import Plan
-from decision.request import MOST_PER_ANSWER, Ask, NextActionRequest, RequestError, Slot, resolve
+from decision.request import MOST_PER_ANSWER, Ask, NextActionRequest, RequestError, Slot, has_controls, resolve
 from tests.decision.plans import plan_of
 
 CATALOG = """
@@ -103,8 +103,6 @@ def test_a_catalog_without_any_says_so() -> None:
     [
         {},
         {"customer_id": ""},
-        {"customer_id": "a\nb"},
-        {"customer_id": "a\x7f"},
         {"customer_id": "x" * 257},
         {"customer_id": 42},
         {"limit": 0},
@@ -131,3 +129,13 @@ def test_a_body_of_another_shape_does_not_decode(body: dict[str, Any]) -> None:
     whole = body if "customer_id" in body or not body else {"customer_id": "c", **body}
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(msgspec.json.encode(whole), type=NextActionRequest)
+
+
+@pytest.mark.parametrize("identifier", ["a\nb", "a\n", "\x00", "a\x1fb", "\x7f"])
+def test_control_characters_are_found_anywhere(identifier: str) -> None:
+    assert has_controls(identifier)
+
+
+@pytest.mark.parametrize("identifier", ["c-42", "a b", "\u00a0", "Zo\u00eb", "\u200b", "\U0001f600", "{x}"])
+def test_other_characters_are_none(identifier: str) -> None:
+    assert not has_controls(identifier)
