@@ -80,13 +80,14 @@ def check(catalog: CatalogArgument, now: NowOption = None) -> None:
     found = check_catalog(catalog, _moment(now))
     _print_diagnostics(found)
     errors = sum(diagnostic.severity == "error" for diagnostic in found)
+    warnings = len(found) - errors
     if not errors:
         try:
             _try_models(load_catalog(catalog, _moment(now)))
         except ModelError as error:
             say.print(f"{catalog}: error: {error}")
             errors = 1
-    out.print(f"{catalog}: {errors} errors, {len(found) - errors} warnings")
+    out.print(f"{catalog}: {errors} errors, {warnings} warnings")
     raise typer.Exit(code=1 if errors else 0)
 
 
@@ -119,6 +120,8 @@ def serve(
         say.print(f"Tino serves {loaded.spec.name} on http://{host}:{port}  (docs: http://{host}:{port}/docs)")
         # uvicorn raises the signal that stopped it again when it is done: the redis-server is still to be stopped then.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        # The terminal was closed: an orderly end, too.
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         uvicorn.run(
             "service:app", host=host, port=port, workers=workers, access_log=False, log_level="warning",
             http="api.express:ExpressProtocol",
@@ -202,6 +205,7 @@ def decide(
         raise typer.BadParameter("name customers, or --all for every one")
     loaded = _load(catalog, now)
     plan = build_plan(loaded)
+    _say_if_new(_data(catalog, data))
     request = NextActionRequest("", channels=channel or list(plan.channels), limit=limit, dry_run=not commit)
 
     async def kept(store: CustomerStore) -> None:
@@ -250,6 +254,7 @@ def archive_command(
     """Write decision records to Parquet under DATA/archive and trim them from Redis; remove days past retention."""
     directory = _data(catalog, data)
     terms = Terms(min_age_ms=min_age * 1000, keep_ms=keep_hours * HOUR_MS + MARGIN_MS)
+    _say_if_new(directory)
     with _failing_plainly(), _redis(directory) as url:
         place = Place(url, directory, load_settings().partitions)
         if once:
@@ -378,6 +383,13 @@ def _redis(data: Path) -> Iterator[str]:
         yield server.url
     finally:
         server.stop()
+
+
+def _say_if_new(data: Path) -> None:
+    """A mistyped --data is no error where new data may be made, but it should show."""
+    with _failing_plainly():
+        if load_settings().redis_url is None and not (data / "redis").is_dir():
+            say.print(f"{data}: there is no data here yet; nothing is known of any customer")
 
 
 @contextmanager

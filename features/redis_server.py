@@ -2,14 +2,16 @@
 
 It listens on a unix socket alone and keeps an append-only file under the data directory. Its socket lives in a
 directory only this user can enter, under the temporary directory and named by a hash of the data path, because a
-socket's path may be no longer than about a hundred bytes. Two locks keep the data in one hand:
+socket's path may be no longer than about a hundred bytes. Three locks keep the data in one hand:
 
     starting.lock   held by whoever is starting a server: the others wait and then find it running
+    owner.lock      held by whoever is to stop the server: its starter, or who came to it after its starter was gone
     serving.lock    inherited by redis-server itself and so held until that process is gone, even if everybody who
                     knew about it was killed; a second server on the same append-only file would ruin it
 
-A server that outlived its starter is found by its socket and used again. One that dies under its starter is started
-again (`guard`), on what its append-only file kept.
+A server that outlived its starter is found by its socket, used again, and stopped by who found it. One that dies under
+its owner is started again (`guard`), on what its append-only file kept. One that runs on a directory which has been
+deleted or moved since is refused: what it acknowledges would be lost with it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import signal
 import subprocess
 import tempfile
 import threading
@@ -38,12 +41,14 @@ _LOG_TAIL_LINES = 15
 
 
 class EmbeddedRedis:
-    """A running redis-server. `owned` says whether this process started it and so may stop it."""
+    """A running redis-server. `owned` says whether this process started it, or has inherited it, and so stops it."""
 
-    def __init__(self, socket_path: Path, pid: int, process: subprocess.Popen[bytes] | None) -> None:
+    def __init__(self, directory: Path, socket_path: Path, pid: int, process: subprocess.Popen[bytes] | None) -> None:
         self.socket_path = socket_path
         self.pid = pid
+        self._directory = directory
         self._process = process
+        self._owner = _own(directory)
         self._stopping = threading.Event()
         self._guardian: threading.Thread | None = None
 
@@ -59,7 +64,9 @@ class EmbeddedRedis:
         with _locked(directory / "starting.lock"):
             if redis_probe.answers(socket_path):
                 _until_ready(socket_path, directory, None)
-                return cls(socket_path, redis_probe.pid(socket_path), None)
+                pid = redis_probe.pid(socket_path)
+                _refuse_stranger(directory, pid)
+                return cls(directory, socket_path, pid, None)
             process = _launch(directory, socket_path, appendfsync, maxmemory)
             try:
                 _until_ready(socket_path, directory, process)
@@ -67,7 +74,7 @@ class EmbeddedRedis:
                 _end(process)
                 socket_path.unlink(missing_ok=True)
                 raise
-            return cls(socket_path, process.pid, process)
+            return cls(directory, socket_path, process.pid, process)
 
     @property
     def url(self) -> str:
@@ -75,7 +82,7 @@ class EmbeddedRedis:
 
     @property
     def owned(self) -> bool:
-        return self._process is not None
+        return self._process is not None or self._owner is not None
 
     def guard(self, data: Path, told: Callable[[str], None], *, appendfsync: str = "everysec") -> None:
         """Start the server again whenever it ends by itself; `told` gets a sentence each time.
@@ -92,10 +99,15 @@ class EmbeddedRedis:
         self._stopping.set()
         if self._process is not None:
             _end(self._process)
+        elif self._owner is not None:
+            _end_inherited(self.pid, self._directory)
         if self._guardian is not None:
             self._guardian.join()
             if self._process is not None:
                 _end(self._process)  # should the guardian have been about to start another
+        if self._owner is not None:
+            os.close(self._owner)
+            self._owner = None
 
     def _watch(self, directory: Path, told: Callable[[str], None], appendfsync: str) -> None:
         while not self._stopping.wait(RESTART_PAUSE):
@@ -111,6 +123,7 @@ class EmbeddedRedis:
                     if not redis_probe.answers(self.socket_path):
                         self._process = _launch(directory, self.socket_path, appendfsync, 0)
                         self.pid = self._process.pid
+                        self._owner = self._owner or _own(directory)
                         _until_ready(self.socket_path, directory, self._process)
             except RedisServerError as error:
                 told(str(error))
@@ -185,6 +198,28 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
+def _own(directory: Path) -> int | None:
+    """The descriptor whose lock says who stops the server; None while another has it."""
+    descriptor = os.open(directory / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if _try_lock(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _refuse_stranger(directory: Path, pid: int) -> None:
+    """Raises RedisServerError if the server `pid`, which answers for this directory, doesn't hold its lock."""
+    descriptor = os.open(directory / "serving.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if _try_lock(descriptor):
+            raise RedisServerError(
+                f"a redis-server (process {pid}) still runs on what was {directory} before it was deleted or moved; "
+                f"what it holds is in no file here. Stop it (kill {pid}), then start again"
+            )
+    finally:
+        os.close(descriptor)
+
+
 def _until_ready(socket_path: Path, directory: Path, process: subprocess.Popen[bytes] | None) -> None:
     deadline = time.monotonic() + READY_WITHIN
     while not redis_probe.ready(socket_path):
@@ -201,6 +236,17 @@ def _log_tail(directory: Path) -> str:
     except OSError as error:
         return f"(no log: {error})"
     return "\n".join(lines[-_LOG_TAIL_LINES:])
+
+
+def _end_inherited(pid: int, directory: Path) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    try:
+        with _locked(directory / "serving.lock", within=STOP_WITHIN):  # it holds this until it is gone
+            pass
+    except RedisServerError:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

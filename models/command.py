@@ -39,7 +39,13 @@ def train_command(
         declared = loaded.spec.models[name]
         task = _task(name, declared, algorithm)
         plan = build_plan(loaded)
-        trained = train(task, data or _default_data(catalog, name), plan, datetime.now(UTC).replace(microsecond=0))
+        rows = data or _default_data(catalog, name)
+        if data is None and not rows.exists():
+            raise TrainingError(
+                f"there are no rows at {rows}: name a file of past contacts by --data "
+                "(those of the grocery example are made by `python -m examples.grocery.training`)"
+            )
+        trained = train(task, rows, plan, datetime.now(UTC).replace(microsecond=0))
         for line in report(trained):
             typer.echo(line)
         path = out or loaded.models[name].path

@@ -13,7 +13,8 @@ from tests.cli.conftest import Tino
 def decided(tino: Tino, *arguments: str, **variables: str) -> list[dict[str, Any]]:
     """The answers of `tino decide`, one a line."""
     done = tino("decide", "catalog.yaml", *arguments, **variables)
-    assert (done.returncode, done.stderr) == (0, "")
+    told = [line for line in done.stderr.splitlines() if "there is no data here yet" not in line]
+    assert (done.returncode, told) == (0, [])
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -136,3 +137,11 @@ def test_a_dry_run_sets_no_clock(tino: Tino) -> None:
     assert '"valid_until":"2150-01-01T00:3' in ahead.stdout
     after = tino("decide", "catalog.yaml", "a", "--channel", "in_app")
     assert '"valid_until":"2150' not in after.stdout
+
+
+def test_data_that_is_not_there_is_said_to_be_new(tino: Tino, folder: Path) -> None:
+    done = tino("decide", "catalog.yaml", "a", "--data", "mistyped")
+    assert (done.returncode, done.stderr) == (
+        0, "mistyped: there is no data here yet; nothing is known of any customer\n"
+    )  # fmt: skip
+    assert tino("decide", "catalog.yaml", "a", "--data", "mistyped").stderr == ""

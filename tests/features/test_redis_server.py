@@ -61,11 +61,22 @@ def test_a_server_outlives_a_killed_starter_and_is_used_again(tmp_path: Path) ->
     assert starter.returncode == -signal.SIGKILL
     pid = int(starter.stdout)
     server = EmbeddedRedis.start(tmp_path)
-    assert (server.owned, server.pid) == (False, pid)
+    with EmbeddedRedis.start(tmp_path) as other:
+        assert (server.owned, server.pid) == (True, pid), "nobody else is left to stop it"
+        assert (other.owned, other.pid) == (False, pid)
     server.stop()
-    assert redis_probe.ready(server.socket_path), "not ours to stop"
-    os.kill(pid, signal.SIGTERM)
-    EmbeddedRedis.start(tmp_path).stop()  # waits for the data to be free
+    assert not redis_probe.answers(server.socket_path)
+    EmbeddedRedis.start(tmp_path).stop()  # the data is free
+
+
+def test_a_server_whose_directory_was_moved_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with EmbeddedRedis.start(data) as server:
+        data.rename(tmp_path / "moved")
+        with pytest.raises(RedisServerError, match=rf"process {server.pid}\) still runs on .* deleted or moved"):
+            EmbeddedRedis.start(data)
+    with EmbeddedRedis.start(data) as anew:
+        assert anew.owned
 
 
 def test_no_second_server_on_the_same_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
