@@ -35,7 +35,8 @@ def until_alive(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
     pytest.fail("the service is not ready")
 
 
-def test_a_decision_over_http(folder: Path, tino: Tino) -> None:
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP])
+def test_a_decision_over_http(folder: Path, tino: Tino, end: signal.Signals) -> None:
     tino("import", "customers", "customers.csv", "--catalog", "catalog.yaml")
     port = free_port()
     command: list[str | Path] = [TINO, "serve", "--catalog", "catalog.yaml", "--port", str(port), "--now", "2150-01-01"]
@@ -52,7 +53,7 @@ def test_a_decision_over_http(folder: Path, tino: Tino) -> None:
         assert (answer.status_code, answer.json()["actions"][0]["action"]) == (200, "regulars")
         assert answer.json()["valid_until"].startswith("2150-01-01")  # what is said beats what is in the environment
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(end)
         try:
             process.wait(READY_WITHIN)
         finally:
