@@ -110,6 +110,8 @@ class Following:
         if pointer.digest == own.digest:
             return pointer
         if pointer == NOTHING or not await self._workers.present():
+            if pointer != NOTHING:
+                _log.warning("nobody serves the catalog in force, and this one takes its place", before=pointer.digest)
             await self._catalogs.keep_packed(own.digest, await asyncio.to_thread(_packed, own))
             return await self._catalogs.put_in_force(own.digest, pointer) or await self._catalogs.in_force()
         _log.warning("others serve another catalog, which stays in force: `tino reload` changes it", catalog=own.digest)

@@ -129,7 +129,7 @@ class Archiver:
             anew = any(self._folder.days(DECISIONS))
         else:
             self._folder.publish(progress.publishing, self._step)
-            anew = name != progress.id and bool(progress.marks)
+            anew = name != progress.id and (bool(progress.marks) or progress.batch > 0)
         if name not in (None, progress.id) and not take_over:
             raise ForeignArchive(
                 f"the records of this Redis are kept by archive {name}, not by the one in {self._folder.root}: "

@@ -103,7 +103,8 @@ class Folder:
     def sweep(self) -> None:
         """Removes what a killed archiver left half done."""
         for path in self._writing.iterdir():
-            path.unlink()
+            if path.is_file():  # a folder is somebody else's
+                path.unlink()
 
     def free(self, place: str) -> bool:
         return not (self.root / place).exists()

@@ -1,6 +1,7 @@
 """`make bench`: prints the performance table as Markdown; `--json FILE` also keeps the numbers."""
 
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -38,7 +39,9 @@ def next_action(rounds: int, seconds: float) -> dict[str, float]:
             say.print(f"next-action, round {round_number + 1} of {rounds}")
             with baseline("empty_fastapi") as port:
                 rates["empty FastAPI"].append(measure(load(port)).per_second)
-            with tino(data / "catalog.yaml", data / "store") as port:
+            # Every round begins with the same customers: what one decides would make the states of the next longer.
+            store = shutil.copytree(data / "store", data / f"round-{round_number}")
+            with tino(data / "catalog.yaml", store) as port:
                 closed = measure(load(port))
                 if closed.errors:
                     raise RuntimeError(f"{closed.errors} answers were not 200")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from catalog.bundle import Bundle, BundleError, load_bundle, pack, unpack
 from catalog.loading import LoadedCatalog
-from features.keys import IN_FORCE, catalog_key
+from features.keys import IN_FORCE, RELOADING, catalog_key
 from features.link import Link
 
 WITHIN = 5.0
@@ -31,6 +31,9 @@ end
 redis.call('HSET', KEYS[1], 'epoch', epoch, 'digest', ARGV[1])
 return epoch
 """
+
+
+_END = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
 class NoSuchCatalog(BundleError):  # noqa: N818 - as a caller thinks of it
@@ -91,6 +94,14 @@ class CatalogStore:
         """Moves the pointer on to `digest`, which is kept already; None if it no longer is where `instead` says."""
         epoch = await self._link.ask("EVAL", _MOVE, 1, IN_FORCE, digest, instead.epoch, 0, within=WITHIN)
         return Pointer(int(epoch), digest) if epoch else None
+
+    async def begin_reload(self, token: str, seconds: float) -> bool:
+        """Whether nobody else is reloading; until `end_reload`, or for so many seconds, nobody else will."""
+        milliseconds = int(seconds * 1000)
+        return bool(await self._link.ask("SET", RELOADING, token, "NX", "PX", milliseconds, within=WITHIN))
+
+    async def end_reload(self, token: str) -> None:
+        await self._link.ask("EVAL", _END, 1, RELOADING, token, within=WITHIN)
 
     async def restore(self, pointer: Pointer, packed: bytes) -> None:
         """Brings back what Redis has lost: the catalog, and the pointer, unless that has moved on since."""

@@ -113,8 +113,8 @@ def encode_longer(body: bytes, log_at: int, before: Customer, after: Customer) -
     where it begins, 0 where that isn't known; it is the same in the result and returned with it.
     """
     known = len(before.log)
-    if not known or len(after.log) <= known or after.log[0] is not before.log[0]:
-        return None
+    if not known or len(after.log) <= known or after.log[known - 1] is not before.log[-1]:
+        return None  # what was last before has moved up where any contact before it was dropped
     if after.labels is not before.labels or after.attributes is not before.attributes:
         return None
     if after.consents is not before.consents or (after.test, after.erased) != (before.test, before.erased):

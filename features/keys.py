@@ -3,6 +3,7 @@
     tino:meta                     hash: format, partitions, clock
     tino:catalog                  hash: epoch, digest: the catalog in force
     tino:catalog:<digest>         a catalog, as a bundle
+    tino:reloading                who is putting another catalog in force
     tino:workers                  hash: each worker, until when it is there, the catalog it serves
     tino:{<p>}:c:<customer_id>    a customer's state
     tino:{<p>}:q:<digest>         what a request id was answered with
@@ -27,6 +28,7 @@ from features.link import Link
 FORMAT = 2
 META = "tino:meta"
 IN_FORCE = "tino:catalog"
+RELOADING = "tino:reloading"
 WORKERS = "tino:workers"
 PARTITIONS = 16
 MOST_PARTITIONS = 16384  # the slots of a cluster

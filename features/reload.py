@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from secrets import token_hex
 
 from features.catalogs import CatalogStore, Pointer
 from features.workers import Present, Workers
 
 LOOK_EVERY = 0.05
+_SPARE = 10.0
 
 
 class ReloadFailed(Exception):  # noqa: N818 - as a caller thinks of it
@@ -25,10 +27,21 @@ async def reload(catalogs: CatalogStore, workers: Workers, digest: str, within: 
 
     `within` is how long, in seconds, they may take. Raises ReloadFailed, StoreError.
     """
+    token = token_hex(8)
+    # As long as going there and back may take: of two at once, one would return to what the other never confirmed.
+    if not await catalogs.begin_reload(token, 2 * within + _SPARE):
+        raise ReloadFailed("another reload is under way; look which catalog is served, and reload again")
+    try:
+        return await _reload(catalogs, workers, digest, within)
+    finally:
+        await catalogs.end_reload(token)
+
+
+async def _reload(catalogs: CatalogStore, workers: Workers, digest: str, within: float) -> Sequence[Present]:
     before = await catalogs.in_force()
     pointer = await catalogs.put_in_force(digest, before)
     if pointer is None:
-        raise ReloadFailed("another reload was faster; look which catalog is served, and reload again")
+        raise ReloadFailed("another catalog was put in force at the same moment; look which one is served")
     try:
         async with asyncio.timeout(within):
             return await _all_follow(catalogs, workers, pointer)
@@ -69,5 +82,5 @@ async def _back(catalogs: CatalogStore, workers: Workers, pointer: Pointer, befo
         async with asyncio.timeout(within):
             await _all_follow(catalogs, workers, back)
     except (TimeoutError, _Refused, ReloadFailed) as error:
-        return f"{before.digest} is in force again, but not everybody has returned to it: {error or 'too slow'}"
+        return f"{before.digest} is in force again, but not everybody has returned to it: {str(error) or 'too slow'}"
     return f"{before.digest} is in force again"

@@ -15,6 +15,7 @@ from features.deadline import Deadline
 from features.opening import open_store
 from features.store import CustomerStore
 from tests.decision.plans import plan_of
+from tests.engines import AtOnce
 
 pytestmark = pytest.mark.anyio
 
@@ -85,3 +86,29 @@ contact_policies: {{each-once: {each_once}}}
     assert [await granted([engine], 1) for _ in range(2)] == [Counter(["tour"]), Counter()]
     left_ms = int(await store.ledger.link.ask("PTTL", store.ledger.layout.state(WHO), within=5))
     assert left_ms > 99 * 365 * 24 * 3600 * 1000
+
+
+async def test_what_is_dropped_from_the_middle_is_not_written_again(store: CustomerStore) -> None:
+    """Answers that add more contacts than the sweep drops, which keeps the oldest: the state in Redis stays the one
+    that was decided, and the limit holds for a worker that has to load it.
+    """
+    filling = "\n".join(f"  n{n}: {{group: news, value: {50 - n}, treatments: {{web: {{t: x}}}}}}" for n in range(30))
+    plan = plan_of(f"""
+channels: {{web: {{direction: inbound}}}}
+actions:
+  p: {{group: promo, value: 100, treatments: {{web: {{t: x}}}}}}
+{filling}
+contact_policies: {{five-ever: {{limit: 5, lifetime: true, per: action, scope: {{group: promo}}}}}}
+""")
+    engine = AtOnce(store, plan)
+    promos = 0
+    for place in range(14):
+        answer = json.loads((await engine.next_action(NextActionRequest(WHO, limit=20), "key", PATIENT)).body)
+        promos += sum(action["action"] == "p" for action in answer["actions"])
+        known = store.at_hand(WHO)
+        assert known is not None
+        if place % 2:
+            store.cache.forget(WHO)  # as another worker would, or this one after a restart
+        stored = await store.snapshot(WHO, Deadline(PATIENT, lambda: 0.0), fresh=True)
+        assert stored.customer == known.customer
+    assert promos == 5

@@ -242,10 +242,13 @@ async def test_of_two_reloads_at_once_one_is_told(catalogs: CatalogStore, worker
     reloading = asyncio.create_task(reload(catalogs, workers, TWO, 60))
     while (seen := await catalogs.in_force()).digest != TWO:
         pass
+    with pytest.raises(ReloadFailed, match="another reload is under way"):
+        await reload(catalogs, workers, ONE, 60)
     await catalogs.put_in_force(ONE, seen)
     with pytest.raises(ReloadFailed, match="another catalog was put in force meanwhile"):
         await reloading
     assert await catalogs.in_force() == Pointer(3, ONE)
+    assert await link.ask("EXISTS", "tino:reloading", within=5) == 0
 
 
 async def test_nobody_there_nobody_to_wait_for(catalogs: CatalogStore, workers: Workers, link: Link) -> None:

@@ -17,6 +17,7 @@ from features.customer import (
     Contact,
     Customer,
     Labels,
+    Logged,
     decode,
     encode,
     encode_longer,
@@ -146,6 +147,30 @@ def test_what_is_encoded_longer_is_the_customer_with_the_contacts_added(
             body, log_at = longer
         assert decode(body) == after
         customer = after
+
+
+@given(
+    st.lists(st.integers(0, 30), min_size=1, max_size=12).map(sorted),
+    st.integers(0, 12),
+    st.sets(st.integers(0, 11)),
+    st.integers(1, 8),
+)
+def test_what_is_encoded_longer_has_lost_what_was_dropped(
+    times: list[int], latest: int, staying: set[int], added: int
+) -> None:
+    """Contacts may go from the middle: what lifetime policies count stays, whatever its age."""
+    before = customer_of(contacts=map(contact, times))
+
+    def lasting(_: object, going: tuple[Logged, ...], __: object) -> tuple[Logged, ...]:
+        return tuple(each for place, each in enumerate(going) if place in staying)
+
+    after = with_contacts(before, tuple(contact(31 + n) for n in range(added)), 20, latest, lasting)
+    longer = encode_longer(encode(before), 0, before, after)
+    if len(after.log) < len(before.log) + added:
+        assert longer is None
+    else:
+        assert longer is not None
+        assert decode(longer[0]) == after
 
 
 def test_only_contacts_make_it_longer() -> None:
