@@ -147,6 +147,30 @@ async def test_a_redis_that_was_emptied_begins_anew(place: Place, streams: Strea
     assert archived(place.data) == all_of(together(put, more))
 
 
+async def test_a_redis_that_was_emptied_twice_and_then_has_its_past_doubles_nothing(
+    place: Place, streams: Streams
+) -> None:
+    """Between the two there is nothing to read, so no mark says any more that there was something."""
+    put = await streams.fill(50)
+    await archive_once(place, KEEPING)
+    for _ in range(2):
+        await streams.ask("FLUSHALL")
+        await archive_once(place, KEEPING)
+    await streams.ask("FLUSHALL")
+    await streams.fill(50)
+    await archive_once(place, KEEPING)
+    assert archived(place.data) == all_of(put)
+
+
+async def test_a_folder_of_somebody_elses_among_what_is_written_is_left_alone(place: Place, streams: Streams) -> None:
+    put = await streams.fill(10)
+    theirs = place.data / "archive" / ".writing" / "theirs"
+    theirs.mkdir(parents=True)
+    await archive_once(place, KEEPING)
+    assert theirs.is_dir()
+    assert archived(place.data) == all_of(put)
+
+
 async def test_a_redis_with_the_past_of_a_backup_doubles_nothing(place: Place, streams: Streams) -> None:
     """One from before there was an archive: it has the records, and knows of no archive."""
     put = await streams.fill(50)

@@ -46,3 +46,17 @@ def test_a_time_that_is_none(tino: Tino) -> None:
     done = tino("check", "catalog.yaml", "--now", "tomorrow")
     assert done.returncode == 2
     assert "'tomorrow' is not a time such as 2017-10-01T09:00" in done.stderr
+
+
+def test_a_model_that_can_not_be_loaded_is_an_error(tino: Tino, folder: Path) -> None:
+    (folder / "broken.onnx").write_bytes(b"not a model")
+    asked = CATALOG.replace("actions:\n", "models: {liking: {onnx: broken.onnx}}\nactions:\n")
+    asked = asked.replace("hello: {value: 1,", "hello: {value: 1, propensity: {model: liking},")
+    (folder / "asks.yaml").write_text(asked)
+    for warned, until in ((0, ""), (1, "until: 2020-01-01, ")):
+        (folder / "asks.yaml").write_text(asked.replace("hello: {", f"hello: {{{until}"))
+        done = tino("check", "asks.yaml", "--now", "2026-01-01")
+        assert (done.returncode, done.stdout) == (1, f"asks.yaml: 1 errors, {warned} warnings\n")
+        assert "model `liking`" in done.stderr
+    refused = tino("decide", "asks.yaml", "a", "--now", "2026-01-01")
+    assert (refused.returncode, refused.stdout) == (1, "")
