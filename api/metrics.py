@@ -2,8 +2,8 @@
 
 What every answer counts is kept in plain numbers, which cost far less than counters with their locks, and brought in
 when the metrics are asked for; so are counters that live elsewhere (the cache's) and levels. With
-PROMETHEUS_MULTIPROC_DIR set, each worker writes its numbers to files there and any of them answers for all; they are then brought in every
-second, as another may be asked.
+PROMETHEUS_MULTIPROC_DIR set, each worker writes its numbers to files there and any of them answers for all; they are
+then brought in every second, as another may be asked.
 """
 
 import asyncio
