@@ -24,7 +24,8 @@ def _with_statements(customer: Customer, consents: dict[str, bool], now: int) ->
 
 def replaced(attributes: dict[str, Any], body: CustomerBody) -> Change:
     def change(customer: Customer, now: int) -> Customer:
-        whole = msgspec.structs.replace(customer, attributes=attributes, test=body.test)
+        named = {**dict.fromkeys(customer.attributes), **attributes}  # what isn't named is removed
+        whole = msgspec.structs.replace(with_attributes(customer, named, now), test=body.test)
         return _with_statements(whole, body.consents, now)
 
     return change
@@ -32,7 +33,7 @@ def replaced(attributes: dict[str, Any], body: CustomerBody) -> Change:
 
 def patched(attributes: dict[str, Any], body: CustomerPatch) -> Change:
     def change(customer: Customer, now: int) -> Customer:
-        merged = with_attributes(customer, attributes)
+        merged = with_attributes(customer, attributes, now)
         if "test" in body.model_fields_set:
             merged = msgspec.structs.replace(merged, test=body.test)
         return _with_statements(merged, body.consents, now)

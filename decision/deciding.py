@@ -17,7 +17,7 @@ from decision.request import Ask, NextActionRequest, RequestError
 from decision.view import View, view_of
 from features.cache import Snapshot
 from features.commit import Commit, Repeated
-from features.customer import Customer, encode, encode_longer, with_contacts
+from features.customer import Customer, Span, encode, encode_longer, with_contacts
 from features.deadline import Deadline
 from features.keys import new_decision_id
 from features.store import TRIES_BEFORE_TICKET, CustomerStore
@@ -39,7 +39,7 @@ class Deciding:
     """One request on its way: decided as often as its customer turns out to have changed meanwhile."""
 
     __slots__ = (
-        "_answer", "_decision", "_log_at", "_random", "_request", "_score", "_seed", "_snapshot", "_store", "_ticket",
+        "_answer", "_decision", "_random", "_request", "_score", "_seed", "_snapshot", "_span", "_store", "_ticket",
         "ask", "customer", "deadline", "identity", "lost", "plan",
     )  # fmt: skip
 
@@ -66,6 +66,7 @@ class Deciding:
         self._snapshot = snapshot
         self._seed = seed_of(random)
         self._ticket: bytes | None = None
+        self._span: Span | None = None
 
     def commit(self) -> Commit:
         """Decides on the snapshot; what is to be written if it still stands. Raises ClockError."""
@@ -90,17 +91,17 @@ class Deciding:
 
     def _encoded(self, customer: Customer) -> bytes:
         snapshot = self._snapshot
-        longer = encode_longer(snapshot.body, snapshot.log_at, snapshot.customer, customer)
+        longer = encode_longer(snapshot.body, snapshot.span, snapshot.customer, customer)
         if longer is None:
-            self._log_at = 0
+            self._span = None
             return encode(customer)
-        body, self._log_at = longer
+        body, self._span = longer
         return body
 
     def committed(self, known: Snapshot | None) -> Answer:
         """It counts; `known` is the customer as it left them, None if unchanged."""
         if known is not None:
-            known.log_at = self._log_at
+            known.span = self._span
             # Most of what a plan sees in a customer stays the same when contacts are added: it is not computed anew.
             before = view(self.plan, self._snapshot)
             known.view(self.plan, lambda customer: view_of(self.plan, customer, before))

@@ -20,7 +20,7 @@ from decision.decide import InForce, Score, decide, fallback_only
 from decision.deciding import Answer, Deciding, answer_of, repeated, seed_of, view
 from decision.reasons import Degradation
 from decision.request import Ask, NextActionRequest, resolve
-from decision.turns import Turns
+from features.turns import Turns
 from features.cache import Snapshot
 from features.commit import Commit, Committed, Moved, Outcome, Repeated
 from features.deadline import Deadline

@@ -8,24 +8,24 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeVar
 
-from features.customer import EMPTY, Customer
+from features.customer import EMPTY, Customer, Span
 
 T = TypeVar("T")
 
 
 class Snapshot:
     """A customer as of one version. `body` is the encoded customer, b"" where there is none; `view` caches what is
-    derived from it under one catalog. `log_at` is for features.customer.encode_longer.
+    derived from it under one catalog. `span` is for features.customer.encode_longer.
     """
 
-    __slots__ = ("_view", "_view_of", "body", "customer", "last", "log_at", "version")
+    __slots__ = ("_view", "_view_of", "body", "customer", "last", "span", "version")
 
     def __init__(self, version: bytes, last: int, body: bytes, customer: Customer) -> None:
         self.version = version
         self.last = last
         self.body = body
         self.customer = customer
-        self.log_at = 0
+        self.span: Span | None = None
         self._view_of: object | None = None
         self._view: object | None = None
 

@@ -45,7 +45,7 @@ class ImportRow:
         """The change this row makes to a customer."""
 
         def apply(customer: Customer, now: int) -> Customer:
-            changed = with_attributes(customer, self.attributes)
+            changed = with_attributes(customer, self.attributes, now)
             for purpose, granted in self.consents.items():
                 known = changed.consents.get(purpose)
                 # A file doesn't say when its consents were given: a refusal on record is not overruled by it.

@@ -10,7 +10,8 @@
 -- Redis does not undo a script that fails half way. So every check comes before the first write, and the first write
 -- is one that Redis refuses when memory is full; after it nothing in here can fail on a key only Tino writes.
 --
--- KEYS  1 state  2 request  3 ticket  4 decisions  5 outbox
+-- KEYS  1 state  2 request  3 ticket  4 decisions  5 outbox; with events also
+--       6 the customer's ids of events of today  7 of yesterday  8 events
 -- ARGV  1 a msgpack array, in the order in which it is taken apart below; '' and 0 stand for "none"
 --
 -- Replies start with a name and the server's time, which already has the service's offset added.
@@ -19,9 +20,10 @@ local STATE, REQUEST, TICKET, DECISIONS, OUTBOX = KEYS[1], KEYS[2], KEYS[3], KEY
 local MOST_CLOCK_ERROR_US = 250000
 local TICKET_MS = 20
 local REQUEST_KEPT_S = 86400
+local IDS_KEPT_S = 2 * 86400 + 3600
 
-local offset_us, now_us, expected, state, ttl_ms, ticket, body_hash, decision_id, record, outbox =
-  unpack(cmsgpack.unpack(ARGV[1]), 1, 10)
+local offset_us, now_us, expected, state, ttl_ms, ticket, body_hash, decision_id, record, outbox, ids, events =
+  unpack(cmsgpack.unpack(ARGV[1]), 1, 12)
 
 local clock = redis.call('TIME')
 local server_us = tonumber(clock[1]) * 1000000 + tonumber(clock[2]) + offset_us
@@ -75,6 +77,23 @@ if now_us < last_us then
   return {'clock_off', server_us, last_us}
 end
 
+-- An event that was stored before is not stored again. Who sent it is told which, and sends the others.
+if ids then
+  local known = {}
+  for _, bucket in ipairs({KEYS[6], KEYS[7]}) do
+    if redis.call('EXISTS', bucket) == 1 then
+      for place, id in ipairs(ids) do
+        if redis.call('HEXISTS', bucket, id) == 1 then
+          known[#known + 1] = place
+        end
+      end
+    end
+  end
+  if #known > 0 then
+    return {'known', server_us, known}
+  end
+end
+
 -- From here on it is written. The streams go first: they alone could be refused for more than memory.
 local entry = ''
 if record ~= '' then
@@ -82,6 +101,16 @@ if record ~= '' then
 end
 for _, message in ipairs(outbox) do
   redis.call('XADD', OUTBOX, '*', 'm', message)
+end
+if ids then
+  local stored = ''
+  if events ~= '' then
+    stored = redis.call('XADD', KEYS[8], '*', 'c', string.match(STATE, ':c:(.*)$'), 'e', events)
+  end
+  for _, id in ipairs(ids) do
+    redis.call('HSET', KEYS[6], id, stored)
+  end
+  redis.call('EXPIRE', KEYS[6], IDS_KEPT_S)
 end
 if state ~= '' then
   last_us = now_us

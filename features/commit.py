@@ -12,11 +12,12 @@ from typing import Any
 
 from features.errors import CorruptState
 
+EVENT_IDS_S = 24 * 3600  # for how long, at least, the ids of events are kept: a day is begun anew, the one before stays
 TOMBSTONE_MS = 30 * 24 * 3600 * 1000
 HEADER = 32
 _VERSION = 16
 
-# Msgpack by hand, as its parts are at hand: 0x9a begins an array of ten, 0xd3 a 64-bit number, 0xdd an array and 0xdb a
+# Msgpack by hand, as its parts are at hand: 0x9a begins an array of ten (0x9c of twelve, with events), 0xd3 a 64-bit number, 0xdd an array and 0xdb a
 # string of the length that follows; a string whatever the bytes, for the msgpack inside Redis 6.2 knows no other kind.
 _numbers = struct.Struct(">BBqBq").pack
 _ttl_and_length = struct.Struct(">BqBI").pack
@@ -60,6 +61,10 @@ class Commit:
     outbox: Sequence[bytes] = ()
     ticket: bytes | None = None
     """Ask for the right of way, by a token of one's own, after losing several times."""
+    ids: Sequence[bytes] = ()
+    """Digests of the ids of events, 16 bytes each: written only if none of them was seen before; see EVENT_IDS_S."""
+    events: bytes = b""
+    """What goes into the stream of events, as features.events packs it; b"" where `ids` alone are to be marked."""
 
 
 @dataclass(slots=True)
@@ -94,6 +99,14 @@ class Repeated:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """Not written: some of the events have been stored before. `places` are theirs in `Commit.ids`."""
+
+    places: tuple[int, ...]
+    server_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClockOff:
     """Not written: `now_us` was more than 250 ms off the server's time, or before the state's last commit."""
 
@@ -101,7 +114,7 @@ class ClockOff:
     last_us: int
 
 
-Outcome = Committed | Moved | Repeated | ClockOff
+Outcome = Committed | Moved | Repeated | Known | ClockOff
 
 
 def next_version(expected: bytes, random: bytes) -> bytes:
@@ -121,7 +134,7 @@ def pack(commit: Commit, version: bytes, clock_offset_us: int) -> bytes:
     expected, outbox = commit.expected, commit.outbox
     return b"".join(
         (
-            _numbers(0x9A, 0xD3, clock_offset_us, 0xD3, commit.now_us),
+            _numbers(0x9C if commit.ids else 0x9A, 0xD3, clock_offset_us, 0xD3, commit.now_us),
             _length(0xDB, len(expected)),
             expected,
             _length(0xDB, len(state)),
@@ -136,8 +149,14 @@ def pack(commit: Commit, version: bytes, clock_offset_us: int) -> bytes:
             record,
             _length(0xDD, len(outbox)),
             *(part for entry in outbox for part in (_length(0xDB, len(entry)), entry)),
+            *(_events(commit) if commit.ids else ()),
         )
     )
+
+
+def _events(commit: Commit) -> tuple[bytes, ...]:
+    ids = [part for digest in commit.ids for part in (b"\xb0", digest)]
+    return _length(0xDD, len(commit.ids)), *ids, _length(0xDB, len(commit.events)), commit.events
 
 
 def unpack(reply: list[Any], commit: Commit, version: bytes) -> Outcome:
@@ -150,6 +169,8 @@ def unpack(reply: list[Any], commit: Commit, version: bytes) -> Outcome:
         return Moved(None if reply[2] == b"" else read_state(reply[2]), server_us, reply[3])
     if kind == b"repeated":
         return Repeated(reply[2], reply[3].decode() or None, reply[4], server_us)
+    if kind == b"known":
+        return Known(tuple(place - 1 for place in reply[2]), server_us)
     return ClockOff(server_us, reply[2])
 
 

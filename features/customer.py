@@ -21,11 +21,22 @@ class Consent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     source: str = ""
 
 
+class Response(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What came of a contact, of one kind: how often, when first and last, and the value of all together, in millionths."""
+
+    kind: str
+    first: int
+    last: int
+    count: int = 1
+    value: int = 0
+
+
 class Contact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One occasion on which the customer was, or is about to be, reached; its labels are those of that moment.
 
     `decision` is the id of the decision that granted it, 32 hex digits. `keys` are the values, at that moment, of the
-    expressions by which contact policies tell contacts apart: pairs of an expression's text and its value.
+    expressions by which contact policies tell contacts apart: pairs of an expression's text and its value. `responses`
+    are what came of it, one of a kind.
     """
 
     at: int
@@ -35,6 +46,7 @@ class Contact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     direction: str
     decision: str
     keys: tuple[tuple[str, str], ...] = ()
+    responses: tuple[Response, ...] = ()
 
 
 class Labels(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -48,19 +60,35 @@ class Labels(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Logged(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A contact as a customer's state keeps it: `labels` is the number of its labels there. 29 bytes instead of 80."""
+    """A contact as a customer's state keeps it: `labels` is the number of its labels there. 30 bytes instead of 80."""
 
     at: int
     labels: int
     decision: bytes
+    responses: tuple[Response, ...] = ()
+
+
+class Identity(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What merging made of a customer. See features.merging.
+
+    `into` is the id this one was merged into, "" where it still stands for itself; `merged` are the ids merged into it,
+    sorted. `origins` says of each attribute that came from another profile when that profile last changed, and its id.
+    """
+
+    into: str = ""
+    merged: tuple[str, ...] = ()
+    origins: dict[str, tuple[int, str]] = {}
 
 
 class Customer(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Typed attributes, consents per purpose and recent contacts, oldest first.
+    """Typed attributes, consents per purpose, recent contacts, oldest first, and what is kept of events.
 
     A `test` customer is decided for like any other, but nothing is ever emitted to them. `erased` is when all about the
     customer was last erased, 0 for never: a yes from before then no longer counts. Labels repeat a lot from contact to
     contact, so each is kept once, in `labels`, and `log` names it by number.
+
+    `series` is what is kept of events, by the key of its series: features.series knows how to read it. `earlier` holds,
+    per purpose, the statements of before, oldest first. `changed` is when an attribute was last set, in microseconds.
     """
 
     attributes: dict[str, Any] = {}
@@ -69,16 +97,20 @@ class Customer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     erased: int = 0
     labels: tuple[Labels, ...] = ()
     log: tuple[Logged, ...] = ()
+    series: dict[int, Any] = {}
+    earlier: dict[str, tuple[Consent, ...]] = {}
+    changed: int = 0
+    identity: Identity | None = None
 
     @property
     def known(self) -> bool:
         """There is anything to tell about them."""
-        return bool(self.attributes or self.consents or self.log or self.test)
+        return bool(self.attributes or self.consents or self.log or self.test or self.series or self.identity)
 
     @property
     def anonymous(self) -> bool:
-        """Nobody has told us anything about them: all we know comes from our own contacts."""
-        return not self.attributes and not self.consents and not self.test
+        """Nobody has told us who they are: all we know comes from our own contacts and from events."""
+        return not self.attributes and not self.consents and not self.test and self.identity is None
 
     @property
     def contacts(self) -> tuple[Contact, ...]:
@@ -89,7 +121,7 @@ class Customer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 def _spelled(contact: Logged, labels: Labels) -> Contact:
     action, channel, group, direction = labels.action, labels.channel, labels.group, labels.direction
-    return Contact(contact.at, action, channel, group, direction, contact.decision.hex(), labels.keys)
+    return Contact(contact.at, action, channel, group, direction, contact.decision.hex(), labels.keys, contact.responses)
 
 
 EMPTY = Customer()
@@ -106,57 +138,88 @@ def decode(body: bytes) -> Customer:
     return _decoder.decode(body) if body else EMPTY
 
 
-def encode_longer(body: bytes, log_at: int, before: Customer, after: Customer) -> tuple[bytes, int] | None:
+Span = tuple[int, int]
+"""Where the log lies in an encoded customer: from its header to its end."""
+
+
+def encode_longer(body: bytes, span: Span | None, before: Customer, after: Customer) -> tuple[bytes, Span] | None:
     """`after` encoded, which differs from `before`, encoded as `body`, by contacts added to the log alone; else None.
 
-    The log comes last, so its length and the new entries are all there is to write, however long it is. `log_at` is
-    where it begins, 0 where that isn't known; it is the same in the result and returned with it.
+    The log's length and the new entries are all there is to write, however long it is. `span` is where it lies, None
+    where that isn't known; where it lies in the result is returned with it.
     """
     known = len(before.log)
-    if not known or len(after.log) <= known or after.log[known - 1] is not before.log[-1]:
+    if not known or len(after.log) <= known or after.log[known - 1] is not before.log[-1] or body[0] != _HEAD:
         return None  # what was last before has moved up where any contact before it was dropped
     if after.labels is not before.labels or after.attributes is not before.attributes:
         return None
     if after.consents is not before.consents or (after.test, after.erased) != (before.test, before.erased):
         return None
-    if not log_at:
-        log_at = _log_at(body, before)
-    entries = body[log_at + _HEADERS.get(body[log_at], 1) :]
+    if after.series is not before.series or after.identity is not before.identity:
+        return None
+    if after.earlier is not before.earlier or after.changed != before.changed:
+        return None
+    start, end = span or _log_in(body, before)
+    entries = body[start + _HEADERS.get(body[start], 1) : end]
     added = b"".join(map(_encoder.encode, after.log[known:]))
-    return b"%b\xdd%b%b%b" % (body[:log_at], len(after.log).to_bytes(4), entries, added), log_at
+    longer = b"%b\xdd%b%b%b" % (body[:start], len(after.log).to_bytes(4), entries, added)
+    return longer + body[end:], (start, len(longer))
 
 
+_HEAD = 0x90 | len(Customer.__struct_fields__)  # how the encoding of a customer with all of today's fields begins
 _HEADERS = {0xDC: 3, 0xDD: 5}  # bytes that an array's header takes, by its first; up to 15 elements it takes one
 
 
-def _log_at(body: bytes, customer: Customer) -> int:
+def _log_in(body: bytes, customer: Customer) -> Span:
+    behind = (customer.series, customer.earlier, customer.changed, customer.identity)
+    end = len(body) - sum(len(_encoder.encode(each)) for each in behind)
     log = _encoder.encode(customer.log)
     entries = len(log) - _HEADERS.get(log[0], 1)
-    long_header = len(body) - entries - 5
+    long_header = end - entries - 5
     # The header was written at full length, or as short as can be: then what stands there is no first byte of a header.
     if long_header > 0 and body[long_header : long_header + 5] == b"\xdd" + len(customer.log).to_bytes(4):
-        return long_header
-    return len(body) - len(log)
+        return long_header, end
+    return end - len(log), end
 
 
-def with_attributes(customer: Customer, changes: Mapping[str, Any]) -> Customer:
-    """`changes` applied as a JSON merge patch (RFC 7396): None removes the attribute."""
+def with_attributes(customer: Customer, changes: Mapping[str, Any], at: int = 0) -> Customer:
+    """`changes`, made at `at`, applied as a JSON merge patch (RFC 7396): None removes the attribute."""
     merged = {**customer.attributes, **changes}
     kept = {name: value for name, value in merged.items() if value is not None}
-    return msgspec.structs.replace(customer, attributes=kept)
+    identity = customer.identity
+    if identity is not None and not identity.origins.keys().isdisjoint(changes):
+        origins = {name: origin for name, origin in identity.origins.items() if name not in changes}
+        identity = msgspec.structs.replace(identity, origins=origins)
+    changed = max(customer.changed, at) if changes else customer.changed
+    return msgspec.structs.replace(customer, attributes=kept, changed=changed, identity=identity)
+
+
+MOST_STATEMENTS = 20  # of a purpose, that are kept beside the one in force
 
 
 def with_consent(customer: Customer, purpose: str, statement: Consent) -> Customer:
-    """The newest statement wins; of two of the same time, the refusal.
+    """The newest statement wins, whichever comes first; of two of the same time, the refusal.
 
     A yes from before the customer was erased is kept as a no: what it was based on is gone, perhaps a later no with it.
     """
     if customer.erased and statement.granted and statement.at <= customer.erased:
         statement = Consent(False, statement.at, statement.source)
     known = customer.consents.get(purpose)
-    if known is not None and (known.at, not known.granted) > (statement.at, not statement.granted):
+    if known is None:
+        return msgspec.structs.replace(customer, consents={**customer.consents, purpose: statement})
+    before = customer.earlier.get(purpose, ())
+    if statement == known or statement in before:
         return customer
-    return msgspec.structs.replace(customer, consents={**customer.consents, purpose: statement})
+    *earlier, latest = sorted((*before, known, statement), key=_weight)
+    return msgspec.structs.replace(
+        customer,
+        consents=customer.consents if latest is known else {**customer.consents, purpose: latest},
+        earlier={**customer.earlier, purpose: tuple(earlier[-MOST_STATEMENTS:])},
+    )
+
+
+def _weight(statement: Consent) -> tuple[int, bool, str]:
+    return statement.at, not statement.granted, statement.source
 
 
 # Of the labels and the contacts that would go, with those that stay: which of the former must be kept.
@@ -189,7 +252,7 @@ def with_contacts(
         except ValueError:
             number, labels = len(labels), (*labels, label)
         log = (*log, Logged(contact.at, number, bytes.fromhex(contact.decision)))
-    return Customer(customer.attributes, customer.consents, customer.test, customer.erased, labels, log)
+    return msgspec.structs.replace(customer, labels=labels, log=log)
 
 
 _SPARE_LABELS = 16  # that no contact has any more, before they are cleared away
@@ -197,7 +260,7 @@ _SPARE_LABELS = 16  # that no contact has any more, before they are cleared away
 
 def _only_used(labels: tuple[Labels, ...], log: tuple[Logged, ...]) -> tuple[tuple[Labels, ...], tuple[Logged, ...]]:
     numbers = {old: new for new, old in enumerate(sorted({each.labels for each in log}))}
-    kept = tuple(Logged(each.at, numbers[each.labels], each.decision) for each in log)
+    kept = tuple(Logged(each.at, numbers[each.labels], each.decision, each.responses) for each in log)
     return tuple(labels[old] for old in numbers), kept
 
 

@@ -8,7 +8,9 @@
     tino:{<p>}:c:<customer_id>    a customer's state
     tino:{<p>}:q:<digest>         what a request id was answered with
     tino:{<p>}:t:<customer_id>    a ticket: who may commit to this customer next
+    tino:{<p>}:e:<day>:<customer_id>  hash: ids of the events of a day, as digests, each with its entry in the stream
     tino:{<p>}:decisions          stream of decision records
+    tino:{<p>}:events             stream of events
     tino:{<p>}:outbox             stream of what is to be sent
 
 All keys of one customer carry the same hash tag, their partition's, so that one script may touch them on a cluster.
@@ -81,6 +83,22 @@ class Layout:
 
     def outbox(self, partition: int) -> str:
         return f"{self._prefixes[partition]}outbox"
+
+    def events(self, partition: int) -> str:
+        return f"{self._prefixes[partition]}events"
+
+    def event_ids(self, customer_id: str, day: int) -> str:
+        """`day` is the service time's number of days since 1970."""
+        return f"{self._prefixes[self.partition(customer_id)]}e:{day}:{customer_id}"
+
+    def event_keys(self, customer_id: str, day: int) -> bytes:
+        """The keys a commit of events may touch besides those of any commit, as they stand in a command."""
+        keys = (
+            self.event_ids(customer_id, day),
+            self.event_ids(customer_id, day - 1),
+            self.events(self.partition(customer_id)),
+        )
+        return b"".join(b"$%d\r\n%b\r\n" % (len(key), key) for key in map(str.encode, keys))
 
     def commit_keys(self, customer_id: str, digest: bytes) -> CommitKeys:
         partition = self.partition(customer_id)

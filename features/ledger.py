@@ -26,6 +26,7 @@ from features.link import Link
 
 SCRIPT = Path(__file__).with_name("commit.lua").read_bytes()
 RECORD_SLACK_MS = 2000
+DAY_US = 24 * 3600 * 1_000_000
 _PAGE = 256
 Settled = Callable[[Outcome | StoreError], None]
 
@@ -52,6 +53,7 @@ class Ledger:
         self._script = script
         sha = hashlib.sha1(script, usedforsecurity=False).hexdigest().encode()
         self._evalsha = b"*9\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n5\r\n" % sha
+        self._evalsha_events = b"*12\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n8\r\n" % sha
 
     async def load(self, customer_id: str, within: float) -> tuple[Stored, int]:
         """The state and the service time at which it stood. Raises StoreError."""
@@ -153,13 +155,17 @@ class Ledger:
         return connection.call_packed(self._packed(commit, version))
 
     def _packed(self, commit: Commit, version: bytes) -> bytes:
-        """The command as Redis reads it: an array of nine strings, each with its length in front."""
+        """The command as Redis reads it: an array of nine strings, or twelve, each with its length in front."""
         state, request, ticket, streams = self.layout.commit_keys(
             commit.customer_id, commit.request[0] if commit.request else b""
         )
         argument = pack(commit, version, self.clock_offset_us)
+        script = self._evalsha
+        if commit.ids:
+            script = self._evalsha_events
+            streams += self.layout.event_keys(commit.customer_id, commit.now_us // DAY_US)
         return b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n%b$%d\r\n%b\r\n" % (
-            self._evalsha, len(state), state, len(request), request, len(ticket), ticket, streams,
+            script, len(state), state, len(request), request, len(ticket), ticket, streams,
             len(argument), argument,
         )  # fmt: skip
 

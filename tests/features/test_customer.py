@@ -136,15 +136,15 @@ def test_of_old_contacts_none_is_dropped_that_is_recent_or_among_the_last(
 def test_what_is_encoded_longer_is_the_customer_with_the_contacts_added(
     customer: Customer, added: list[tuple[Contact, bool]]
 ) -> None:
-    body, log_at = encode(customer), 0
+    body, span = encode(customer), None
     for contact, forgotten in added:
         after = with_contacts(customer, (contact,), -1)
-        longer = encode_longer(body, 0 if forgotten else log_at, customer, after)
+        longer = encode_longer(body, None if forgotten else span, customer, after)
         if longer is None:
             assert not customer.log or len(after.labels) > len(customer.labels)
-            body, log_at = encode(after), 0
+            body, span = encode(after), None
         else:
-            body, log_at = longer
+            body, span = longer
         assert decode(body) == after
         customer = after
 

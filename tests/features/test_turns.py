@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from decision.turns import Turns
+from features.turns import Turns
 from features.deadline import Deadline
 
 pytestmark = pytest.mark.anyio
