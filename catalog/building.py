@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from catalog.actions import Action
+from catalog.keeping import kept_of
 from catalog.loading import LoadedCatalog, load_catalog
 from catalog.models import ModelPropensity
 from catalog.plan import (
@@ -15,14 +16,18 @@ from catalog.plan import (
     Channel,
     ContextWeights,
     ControlGroup,
+    PartPlan,
     Per,
     Plan,
     Policy,
+    ScorePlan,
     Treatment,
     Values,
     schedule_of,
 )
 from catalog.policies import LABELS, ContactPolicy
+from catalog.scores import Score
+from catalog.series import Aggregates
 from catalog.spec import treatment_id
 from rules.index import Index, Terms
 from rules.masks import bits
@@ -51,7 +56,7 @@ class _Builder:
         self._treatments = self._grid()
 
     def plan(self) -> Plan:
-        spec, checked = self._spec, self._catalog.checked
+        spec, computed = self._spec, self._catalog.environment.derived
         policies = tuple(self._policy(name, policy) for name, policy in spec.contact_policies.items())
         actions = list(spec.actions.values())
         every_channel = range(len(self._channels))
@@ -62,8 +67,8 @@ class _Builder:
             customer_types=spec.customer,
             context_types=spec.context,
             purposes=tuple(spec.purposes),
-            derived={name: compile_program(checked[f"derived.{name}"].tree) for name in spec.derived},
-            derived_types={name: checked[f"derived.{name}"].kind for name in spec.derived},
+            derived={name: compile_program(tree) for name, tree in computed.items()},
+            derived_types={name: tree.kind for name, tree in computed.items()},
             width=self._width,
             declared=self._mask(treatment for treatment in self._treatments if treatment is not None),
             treatments=tuple(self._treatments),
@@ -93,7 +98,26 @@ class _Builder:
             fallback=self._fallback(),
             models=self._catalog.models,
             scored=self._scored(),
+            aggregates=self._aggregates(),
+            segments={name: self._program(f"segments.{name}") for name in spec.segments},
+            scores={name: self._score(name, score) for name, score in spec.scores.items()},
         )
+
+    def _program(self, path: str) -> Program:
+        return compile_program(self._catalog.checked[path].tree)
+
+    def _aggregates(self) -> Aggregates:
+        checked = self._catalog.checked
+        paths = {name: f"aggregates.{name}.where" for name in self._spec.aggregates}
+        trees = {name: checked[path].tree for name, path in paths.items() if path in checked}
+        return kept_of(self._spec, {name: (tree, compile_program(tree)) for name, tree in trees.items()})
+
+    def _score(self, name: str, score: Score) -> ScorePlan:
+        parts = (
+            PartPlan(part, each.weight, each.missing, self._program(f"scores.{name}.parts.{part}.value"))
+            for part, each in score.parts.items()
+        )
+        return ScorePlan(tuple(parts), tuple((score.bands or {}).items()))
 
     def _grid(self) -> list[Treatment | None]:
         grid: list[Treatment | None] = [None] * (self._width * len(self._channels))

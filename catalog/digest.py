@@ -1,8 +1,9 @@
 """The digest: one name for everything a catalog means.
 
 Equal for the same meaning however it is written: comments, white space, files, quotes, defaults spelt out, and the
-order of keys where order means nothing. The order of actions and of their treatments settles ties, so it counts; and
-content is kept as written. Of a model's file the bytes count, not where it lies.
+order of keys where order means nothing. The order of actions and of their treatments settles ties, so it counts, as
+does that of segments, which are listed in it, and of a score's parts, which are added up in it; and content is kept as
+written. Of a model's file the bytes count, not where it lies.
 """
 
 import hashlib
@@ -19,6 +20,14 @@ def digest(spec: Catalog, models: Mapping[str, ModelFile]) -> str:
     """ "sha256:" and 64 hexadecimal digits."""
     canonical = spec.model_dump(by_alias=True, exclude_defaults=True)
     canonical["purposes"] = sorted(spec.purposes)
+    if spec.outcomes:
+        canonical["outcomes"] = sorted(spec.outcomes)
+    for name, aggregate in canonical.get("aggregates", {}).items():
+        aggregate |= {"tile": spec.aggregates[name].step, "most": spec.aggregates[name].bound}
+    if spec.segments:
+        canonical["segments"] = list(spec.segments.items())
+    for score in canonical.get("scores", {}).values():
+        score["parts"] = list(score["parts"].items())
     actions = canonical.pop("actions", {})
     for policy in canonical.get("contact_policies", {}).values():
         if "per" in policy:

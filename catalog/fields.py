@@ -104,7 +104,7 @@ def _one_or_many(raw: Any) -> Any:
     return [raw] if isinstance(raw, str) else raw
 
 
-def _without_repeats(raw: tuple[str, ...]) -> tuple[str, ...]:
+def without_repeats(raw: tuple[str, ...]) -> tuple[str, ...]:
     for place, name in enumerate(raw):
         if name in raw[:place]:
             raise PydanticCustomError("must", "names {name} twice", {"name": name})
@@ -133,7 +133,7 @@ Moment = Annotated[
 Expression = Annotated[
     str, BeforeValidator(_expression), WithJsonSchema({"type": ["string", "boolean"], "description": "CEL."})
 ]
-Names = Annotated[tuple[Name, ...], Field(strict=False), AfterValidator(_without_repeats)]
+Names = Annotated[tuple[Name, ...], Field(strict=False), AfterValidator(without_repeats)]
 _ONE_OR_MANY = WithJsonSchema(
     {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 )
@@ -141,7 +141,7 @@ NameOrNames = Annotated[
     tuple[str, ...],
     Field(strict=False, min_length=1),
     BeforeValidator(_one_or_many),
-    AfterValidator(_without_repeats),
+    AfterValidator(without_repeats),
     _ONE_OR_MANY,
 ]
 ContentValue = Annotated[

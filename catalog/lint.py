@@ -24,6 +24,7 @@ def lint(spec: Catalog, checked: Mapping[str, CheckedRule], report: Report, now:
         _lint_action(spec, name, checked, report, now)
     for path, rule in checked.items():
         _lint_rule(tuple(path.split(".")), rule, report)
+    _lint_aggregates(spec, report)
     _lint_channels(spec, report)
     _lint_placements(spec, report)
     _lint_purposes(spec, report)
@@ -76,15 +77,25 @@ def _alike(key: str, name: str) -> bool:
 
 
 def _lint_rule(path: Path, rule: CheckedRule, report: Report) -> None:
-    if rule.always is None or path[0] == "derived":
+    if rule.always is None or path[0] in ("derived", "scores"):
         return
+    whose = "event" if path[0] == "aggregates" else "customer"
     if path[-1] in GATES and not rule.always:
         message = f"`{path[-1]}` is false for every customer: `{path[1]}` is never chosen"
         report.warning("never", path, message)
     elif path[-1] == "when" and not rule.always:
         report.warning("never", path, f"`when` is never true: weight `{path[-2]}` has no effect")
+    elif path[0] in ("aggregates", "segments") and not rule.always:
+        report.warning("never", path, f"`{path[-1]}` is false for every {whose}")
     elif rule.always and rule.source.strip() != "true":
-        report.warning("always", path, f"`{path[-1]}` is true for every customer: it decides nothing")
+        report.warning("always", path, f"`{path[-1]}` is true for every {whose}: it decides nothing")
+
+
+def _lint_aggregates(spec: Catalog, report: Report) -> None:
+    for name, aggregate in spec.aggregates.items():
+        if aggregate.window is not None and aggregate.window == aggregate.step:
+            message = f"the window of `{name}` is one tile: as one begins, all that was counted leaves at once"
+            report.warning("one-tile", ("aggregates", name, "tile"), message)
 
 
 def _lint_channels(spec: Catalog, report: Report) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from catalog.aggregate_checks import check_aggregates
+from catalog.attributes import written
 from catalog.diagnostics import CatalogError, Diagnostic
 from catalog.digest import digest
 from catalog.expressions import check_expressions
@@ -29,7 +31,8 @@ from rules.checking import CheckedRule, Environment
 class LoadedCatalog:
     """A catalog without errors.
 
-    `checked` maps paths (`derived.x` first and in order, `actions.<name>.eligible`, `channels.<name>.address`,
+    `checked` maps paths (`derived.x` first and in order, `aggregates.<name>.where`, `segments.<name>`,
+    `scores.<name>.parts.<name>.value`, `actions.<name>.eligible`, `channels.<name>.address`,
     `actions.<name>.context_weights.<name>.when`) to checked rules; `templates` maps treatment ids to their content,
     ready to be rendered; `models` maps names to the models' files; `digest` names everything the catalog means.
     `values` and `texts` are what it was loaded from: the plain values of all files together, and each file's text by
@@ -95,7 +98,8 @@ def _load(read: Callable[[], Sources], now: datetime | None, trained: bool) -> t
     if spec is None:
         return report, None
     check_references(spec, report)
-    environment, checked = check_expressions(spec, report)
+    kept = check_aggregates(spec, report)
+    environment, checked = check_expressions(spec, kept, report)
     check_templates(spec, report, _declared_names(report))
     models = check_models(spec, checked, _declared_names(report), report, trained=trained)
     if report.failed:
@@ -120,9 +124,9 @@ def _load(read: Callable[[], Sources], now: datetime | None, trained: bool) -> t
 
 def _declared_names(report: Report) -> dict[str, set[str]]:
     """What templates may name, also where the declaration itself is wrong: that is reported where it stands."""
-    sections = {"customer": ("customer", "derived"), "context": ("context",)}
     values = report.sources.values
+    context = values.get("context")
     return {
-        owner: {name for key in keys if isinstance(values.get(key), dict) for name in values[key]}
-        for owner, keys in sections.items()
+        "customer": {name for name, _ in written(values)},
+        "context": set(context) if isinstance(context, dict) else set(),
     }

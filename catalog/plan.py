@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.models import ModelFile
+from catalog.series import Aggregates
 from catalog.templates import Content
 from rules.index import Index
 from rules.masks import folded, repeated
@@ -160,6 +161,24 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
+class PartPlan:
+    """One part of a score: `program` computes its value; where that fails, `missing` counts."""
+
+    name: str
+    weight: float
+    missing: float
+    program: Program
+
+
+@dataclass(frozen=True, slots=True)
+class ScorePlan:
+    """A score as it is explained. `bands` are names, each with the score it begins at, ascending from 0; or none."""
+
+    parts: tuple[PartPlan, ...]
+    bands: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A compiled catalog. Vectors have one element per bit of the treatment grid.
 
@@ -169,7 +188,9 @@ class Plan:
     `factors` holds propensity, value and lever once more, as Python floats; `ranking` the declared treatments with the
     priority they have without context weights, highest first, of equal ones in the order of their bits. `scored` maps a
     model to the treatments whose propensity it gives; in `propensity`, `factors` and `ranking` these have 1, the most
-    it can be. `derived_types` are CEL's names of types.
+    it can be. `derived` computes every attribute that is computed, scores and segments with them; `derived_types` are
+    CEL's names of their types. `segments` and `scores` say, in order, what those two consist of. `aggregates` stand
+    among the customer's attributes in frames, though nobody may write them.
     """
 
     digest: str
@@ -209,16 +230,23 @@ class Plan:
     fallback: Mapping[str, Treatment]
     models: Mapping[str, ModelFile]
     scored: Mapping[str, int]
+    aggregates: Aggregates
+    segments: Mapping[str, Program]
+    scores: Mapping[str, ScorePlan]
     counting: dict[object, tuple[tuple[int, Values], ...]] = field(default_factory=dict)  # memory of decision.policy
     shapes: dict[object, Any] = field(default_factory=dict)  # memory of decision.request
     dated: dict[int, int] = field(default_factory=dict)  # treatments of each mask in the schedule
 
     @property
     def lifetime_ms(self) -> int:
-        """How long the last contact of somebody unknown may count, with a day to spare, in milliseconds."""
+        """How long the last contact or event of somebody unknown may count, with a day to spare, in milliseconds.
+
+        Aggregates that are for ever don't make an unknown visitor stay for ever.
+        """
         if any(policy.lifetime and policy.blocks & self.unasked for policy in self.policies):
             return LIFETIME_MS
-        return self.history // 1000 + 24 * 3600 * 1000
+        counted = max(self.history, *(series.horizon for series in self.aggregates.series), 0)
+        return counted // 1000 + 24 * 3600 * 1000
 
     @property
     def unasked(self) -> int:

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from catalog.attributes import RESERVED, check_names
 from catalog.channels import Channel
 from catalog.nodes import Path
 from catalog.policies import Scope
 from catalog.report import Report, did_you_mean
-from catalog.spec import RESERVED_ATTRIBUTES, Catalog, treatment_id
+from catalog.spec import Catalog, treatment_id
 from rules.types import AttributeType
 
 
@@ -65,17 +66,11 @@ def _check_name(noun: str, name: str | None, known: Iterable[str], path: Path, r
 
 
 def _check_attributes(spec: Catalog, report: Report) -> None:
-    for name in RESERVED_ATTRIBUTES:
+    for name in RESERVED:
         if spec.customer.get(name, AttributeType.STRING) is not AttributeType.STRING:
             message = f"`{name}` is reserved and must be of type string, not {spec.customer[name]}"
             report.error("wrong-value", ("customer", name), message)
-    for name in spec.derived:
-        if name in RESERVED_ATTRIBUTES:
-            report.error("wrong-value", ("derived", name), f"`{name}` is reserved; it can't be derived", at_key=True)
-        elif name in spec.customer:
-            first = report.sources.mark(("customer", name), at_key=True)
-            message = f"`{name}` is already an attribute of the customer ({first.file}, line {first.line})"
-            report.error("duplicate-name", ("derived", name), message, at_key=True)
+    check_names(report)
 
 
 def _check_channel(path: Path, channel: Channel, names: Names, report: Report) -> None:

@@ -9,6 +9,7 @@ begins: of `window` 30d with `tile` 1d, an aggregate sees between 29 and 30 days
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from rules.programs import Program
 from rules.types import AttributeType
@@ -47,7 +48,9 @@ class Series:
     else what ended longer ago is dropped. `sums` says whether sums are kept beside counts. `newest` says that no window
     ends before now, so that of what is kept in several tiles only the newest counts. `scale` turns a property into the
     whole number that is added up: 1 for int, 1,000,000 for double, so that sums are exact in any order.
-    `most` bounds how many values are kept, those seen last. `where`, over `event`, says which events count.
+    `most` bounds how many values are kept, those seen last; `whole` says that they are to be told again, not only
+    counted, so that long texts are kept as they are and not as hashes. `where`, over `event`, says which events count;
+    `filtered` are the properties that it reads.
     """
 
     key: int
@@ -61,6 +64,8 @@ class Series:
     newest: bool = False
     scale: int = 1
     most: int = 1000
+    whole: bool = False
+    filtered: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,12 @@ class Aggregates:
     of_event: Mapping[str, tuple[Series, ...]] = field(default_factory=dict)
     horizon: int = 0
     outcomes: frozenset[str] = frozenset()
+    readers: dict[str, Any] = field(default_factory=dict, compare=False)  # memory of features.readings
+
+    @property
+    def types(self) -> dict[str, AttributeType]:
+        """Of each aggregate, by name."""
+        return {each.name: each.kind for each in self.values}
 
 
 OUTCOMES = (

@@ -11,7 +11,10 @@ from catalog.places import locate, offset_in
 
 MAX_BYTES = 16 * 2**20
 # Sections a directory's files may share out key by key; every other top-level key belongs to one file.
-MERGED = ("customer", "derived", "context", "channels", "actions", "contact_policies", "models", "fallback")
+MERGED = (
+    *("events", "customer", "aggregates", "derived", "scores", "segments", "context", "channels", "actions"),
+    *("contact_policies", "models", "fallback"),
+)
 
 
 class Sources:

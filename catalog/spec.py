@@ -7,14 +7,16 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from catalog.actions import DEFAULT_INBOUND_VALIDITY, Action, Treatment
+from catalog.aggregates import Aggregate
 from catalog.arbitration import Arbitration, ControlGroup, Exploration
 from catalog.channels import Channel
+from catalog.event_types import EventTypes, Outcomes
 from catalog.fields import AttributeName, Declared, Expression, Kind, Name, Names, Zone, must
 from catalog.models import Model
 from catalog.policies import ContactPolicy
 from catalog.retention import Retention
+from catalog.scores import Score
 
-RESERVED_ATTRIBUTES = ("timezone", "locale")
 DEFAULT_CONTROL_PURPOSE = "marketing"
 
 
@@ -28,7 +30,6 @@ class Catalog(Declared):
     """A Tino catalog: which actions there are, for whom, on which channels, and how often."""
 
     unsupported: ClassVar[dict[str, str]] = {
-        "aggregates": "keep the figures as customer attributes",
         "budgets": "end the action with `until` once its budget is spent",
     }
 
@@ -39,9 +40,26 @@ class Catalog(Declared):
         default_factory=dict,
         description="Attributes of a customer and their types. `timezone` and `locale` are reserved, of type string.",
     )
+    events: EventTypes = Field(
+        default_factory=dict, description="Types of events, each with the properties it comes with and their types."
+    )
+    outcomes: Outcomes = Field(
+        default=(), description="Types of events that answer a contact, besides those that always do."
+    )
+    aggregates: dict[AttributeName, Aggregate] = Field(
+        default_factory=dict, description="Attributes of a customer that are kept from their events."
+    )
     derived: dict[AttributeName, Expression] = Field(
         default_factory=dict,
         description="Attributes computed by CEL at decision time; each may use those above it.",
+    )
+    scores: dict[AttributeName, Score] = Field(
+        default_factory=dict,
+        description="Attributes from 0 to 100 made of weighted parts; each may use what is above it, and derived ones.",
+    )
+    segments: dict[Name, Expression] = Field(
+        default_factory=dict,
+        description="Rules over the profile, by name; `customer.segments` lists those that are true of the customer.",
     )
     context: dict[AttributeName, Kind] = Field(
         default_factory=dict, description="Facts that come with a request, and their types."

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from catalog.actions import Action, ContextWeight, Treatment
+from catalog.aggregates import Aggregate
 from catalog.arbitration import Arbitration, ControlGroup, Exploration
 from catalog.channels import Channel
 from catalog.expressions import GATES
@@ -21,12 +22,16 @@ from catalog.nodes import Path, empty_values
 from catalog.policies import ContactPolicy, Scope
 from catalog.report import Report, did_you_mean
 from catalog.retention import Retention
+from catalog.scores import Part, Score
 from catalog.spec import Catalog
 from rules.types import shown, valid_zone
 
 # Which model a place in the file belongs to; `*` stands for a name the catalog chooses.
 _MODELS: dict[Path, type[Declared]] = {
     (): Catalog,
+    ("aggregates", "*"): Aggregate,
+    ("scores", "*"): Score,
+    ("scores", "*", "parts", "*"): Part,
     ("channels", "*"): Channel,
     ("actions", "*"): Action,
     ("actions", "*", "context_weights", "*"): ContextWeight,
@@ -39,7 +44,14 @@ _MODELS: dict[Path, type[Declared]] = {
     ("control_group",): ControlGroup,
     ("retention",): Retention,
 }
-_NAMED = ("channels", "actions", "contact_policies", "models")  # sections of names the catalog chooses
+_NAMED = (
+    "aggregates",
+    "scores",
+    "channels",
+    "actions",
+    "contact_policies",
+    "models",
+)  # sections of names the catalog chooses
 # For the required fields whose absence should not hide what else is wrong beside them.
 _STAND_INS: dict[str, Any] = {"catalog": 1, "name": "unnamed", "value": 0, "limit": 1, "rolling": "1d", "percent": 0}
 _WANTED = {
@@ -60,7 +72,7 @@ _LIMITS = {
     "less_than": "less than {lt:g}",
 }
 _ROUNDS = 8
-_RULES = (*GATES, "when", "address")
+_RULES = (*GATES, "when", "where", "address")
 
 
 def validate(report: Report) -> Catalog | None:
@@ -92,7 +104,7 @@ def _report_empty(report: Report) -> None:
         if listed:
             message = f"an item of `{path[-2]}` is empty: write a value or leave it out"
         else:
-            wanted = "a rule" if path[-1] in _RULES or path[0] == "derived" else "a value"
+            wanted = "a rule" if path[-1] in _RULES or path[0] in ("derived", "segments") else "a value"
             message = f"`{path[-1]}` is empty: write {wanted} or leave the key out"
         report.error("empty", path, message, at_key=True)
 
@@ -167,7 +179,7 @@ def _explained(raw: dict[str, Any], path: Path) -> bool:
 def _repair(raw: dict[str, Any], error: ErrorDetails) -> None:
     path, _ = _path(error)
     if error["type"] == "missing":
-        if path[-1] in _STAND_INS:
+        if path[-1] in _STAND_INS and model_at(path[:-1]) is not Part:  # of these, value is an expression
             _put(raw, path, _STAND_INS[path[-1]])
         else:
             _remove(raw, path[:-1])

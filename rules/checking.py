@@ -4,12 +4,13 @@ rules support; the result is a tree with its constants folded and derived attrib
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from rules.declarations import DERIVABLE, official_checker
 from rules.errors import RuleError
 from rules.folding import ConstantError, fold_constants, rebuilt
+from rules.profile import SEGMENTS, held_by, names_of
 from rules.programs import DEFINED
 from rules.protobuf import read_tree
 from rules.syntax import Call, Const, Fold, Ident, Node, Select, attribute_of, children
@@ -19,7 +20,6 @@ from rules.widening import before_insertions, insert, literals_to_widen, offset_
 _UNSUPPORTED = {"uint": "unsigned numbers", "bytes": "bytes", "map": "maps", "null": "null (test with has())"}
 _ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*?)(?:\n \||$)", re.DOTALL)
 _LARGEST_EXACT = 2**53
-_OWNERS = {"customer", "context"}
 _CUSTOMER = Ident("message", 0, "customer")
 _DEEPEST, _LARGEST = 150, 50_000
 
@@ -42,25 +42,46 @@ class CheckedRule:
 
 
 class Environment:
-    """What expressions may name: the declared attributes of customer and context, `now` and Tino's functions."""
+    """What expressions may name: the declared attributes of customer and context, `now` and Tino's functions.
+
+    Of an event (`of_event`), only its properties, and no function that needs a time.
+    """
 
     def __init__(self, customer: Mapping[str, AttributeType], context: Mapping[str, AttributeType]) -> None:
+        self._set_up({"customer": customer, "context": context}, True)
+
+    @classmethod
+    def of_event(cls, properties: Mapping[str, AttributeType]) -> "Environment":
+        made = cls.__new__(cls)
+        made._set_up({"event": properties}, False)
+        return made
+
+    def _set_up(self, owners: Mapping[str, Mapping[str, AttributeType]], with_time: bool) -> None:
         self._fields = {
-            "customer": {name: str(kind) for name, kind in customer.items()},
-            "context": {name: str(kind) for name, kind in context.items()},
+            owner: {name: str(kind) for name, kind in attributes.items()} for owner, attributes in owners.items()
         }
+        self._with_time = with_time
         self._derived: dict[str, Node] = {}
-        self._checker = official_checker(self._fields)
+        self._checker = official_checker(self._fields, with_time)
+
+    @property
+    def derived(self) -> Mapping[str, Node]:
+        """What computes each attribute that was added, in order."""
+        return self._derived
 
     def derive(self, name: str, source: str) -> CheckedRule:
         """Adds `customer.<name>`, computed by `source` at decision time; later expressions may use it."""
         rule = self.check(source, "any")
         if rule.kind not in DERIVABLE:
             raise RuleError(f"a derived attribute can't be a {rule.kind}")
-        self._derived[name] = rule.tree
-        self._fields["customer"][name] = rule.kind
-        self._checker = official_checker(self._fields)
+        self.define({name: rule.tree})
         return rule
+
+    def define(self, computed: Mapping[str, Node]) -> None:
+        """Adds attributes of the customer, by name, that a checked tree each computes."""
+        self._derived.update(computed)
+        self._fields["customer"].update((name, tree.kind) for name, tree in computed.items())
+        self._checker = official_checker(self._fields, self._with_time)
 
     def check(self, source: str, want: str = "bool") -> CheckedRule:
         """Raises RuleError where `source` doesn't parse, doesn't fit the declared types or isn't of type `want`."""
@@ -115,11 +136,12 @@ class Environment:
             return f"{overload[1].strip('_@')} has no meaning for ({overload[2]})"
         reference = re.match(r"undeclared reference to '(.+)' \(in container ''\)", message)
         if reference:
-            return f"{reference[1]} is not known here; expressions may use customer, context and now"
+            known = "customer, context and now" if self._with_time else " and ".join(self._fields)
+            return f"{reference[1]} is not known here; expressions may use {known}"
         return message
 
     def _refuse_unsupported(self, node: Node, source: str, bound: frozenset[str] = frozenset({"now"})) -> None:
-        said = _unsupported(node, bound)
+        said = _unsupported(node, bound, self._fields)
         if said is not None:
             raise RuleError(f"rules do not support {said}", *_position(source, node.offset))
         if isinstance(node, Fold):
@@ -141,21 +163,37 @@ class Environment:
             return self._derived.get(named[1], node) if named[0] == "customer" else node
         if isinstance(node, Select) and node.operand == _CUSTOMER and node.name in self._derived:
             return Call("bool", node.offset, DEFINED, (self._derived[node.name],), False)
+        match node:
+            case Call(function="@in", args=(Const(value=str(name)), Select() as items)) if attribute_of(items):
+                segments = self._inline(items)
+                if isinstance(segments, Call) and segments.function == SEGMENTS:
+                    return _member(name, segments, node)
         return rebuilt(node, self._inline)
 
 
-def _unsupported(node: Node, bound: frozenset[str]) -> str | None:
+def _member(name: str, segments: Call, asking: Call) -> Node:
+    """Whether the customer is in the segment `name`, in the place of `asking`."""
+    held = held_by(segments, name, asking.offset)
+    if held is None:
+        known = names_of(segments)
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+        raise ConstantError(f"{name} is not a declared segment; {hint}", asking.args[0].offset)
+    return held
+
+
+def _unsupported(node: Node, bound: frozenset[str], owners: Collection[str]) -> str | None:
     """What in `node` itself rules do not support, where `bound` are the names of plain values."""
     match node:
-        case Select(operand=Ident(name=owner)) if owner in _OWNERS:
+        case Select(operand=Ident(name=owner)) if owner in owners:
             return _UNSUPPORTED.get(node.kind)
         case Select():
-            return "fields of anything but customer and context"
-        case Ident(name=name) if name in _OWNERS:
+            return f"fields of anything but {' and '.join(owners)}"
+        case Ident(name=name) if name in owners:
             return f"{name} as a value: name one of its attributes"
         case Ident(name=name) if name not in bound:
             return f"{name} as a value"
-        case Fold(variable=name) if name == "now" or name in _OWNERS:
+        case Fold(variable=name) if name == "now" or name in owners:
             return f"{name} as the variable of a comprehension: it has a meaning already"
         case Call(function="{}", kind=kind) if kind not in _UNSUPPORTED:
             return "messages"

@@ -1,4 +1,5 @@
-"""The official checker, told what the catalog declares: `customer` and `context` as messages, `now`, Tino's functions.
+"""The official checker, told what the catalog declares: `customer` and `context`, or `event`, as messages, `now`, and
+Tino's functions.
 
 As messages, so that a misspelt attribute is an error. Expressions are *evaluated* on maps: in a message a missing field
 would read as its type's zero.
@@ -21,7 +22,8 @@ _MESSAGES = {"timestamp": ".google.protobuf.Timestamp", "duration": ".google.pro
 DERIVABLE = {*_SCALARS, *_MESSAGES, "list<string>"}
 
 
-def official_checker(fields: Mapping[str, Mapping[str, str]]) -> Any:
+def official_checker(fields: Mapping[str, Mapping[str, str]], with_time: bool = True) -> Any:
+    """`fields` are the types of each owner's attributes, by name; without time there is no `now` and no zone."""
     file = descriptor_pb2.FileDescriptorProto(name="tino/rules.proto", package="tino", syntax="proto3")
     file.dependency.extend(["google/protobuf/timestamp.proto", "google/protobuf/duration.proto"])
     for owner, declared in fields.items():
@@ -33,15 +35,10 @@ def official_checker(fields: Mapping[str, Mapping[str, str]]) -> Any:
     for known in (timestamp_pb2, duration_pb2, any_pb2, wrappers_pb2):
         pool.AddSerializedFile(known.DESCRIPTOR.serialized_pb)
     pool.Add(file)
-    return cel.NewEnv(
-        pool,
-        variables={
-            "customer": cel.Type("tino.Customer"),
-            "context": cel.Type("tino.Context"),
-            "now": cel.Type.TIMESTAMP,
-        },
-        functions=tino_functions(),
-    )
+    variables = {owner: cel.Type(f"tino.{owner.capitalize()}") for owner in fields}
+    if with_time:
+        variables["now"] = cel.Type.TIMESTAMP
+    return cel.NewEnv(pool, variables=variables, functions=tino_functions()[0 if with_time else 1 :])
 
 
 def _add_field(message: Any, name: str, number: int, kind: str) -> None:
@@ -55,7 +52,9 @@ def _add_field(message: Any, name: str, number: int, kind: str) -> None:
 
 
 def tino_functions(days_until: Any = None, in_band: Any = None) -> list[Any]:
-    """The declarations of Tino's functions; the arguments give them bodies for the official evaluator."""
+    """The declarations of Tino's functions, first those that need a time; the arguments give them bodies for the
+    official evaluator.
+    """
     kinds = cel.Type
     return [
         cel.FunctionDecl(

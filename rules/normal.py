@@ -4,13 +4,15 @@ An atom is true, false or an error; a *signed* atom asks whether it is true (pos
 (negative), so an error satisfies neither. `!` is pushed down to the atoms by De Morgan, which keeps "the rule is true"
 because CEL's `&&` and `||` absorb errors; `!(a < k)` stays the negative of `a < k` and never becomes `a >= k`, which
 would differ for NaN. What would need more than 16 rows stays a residual: evaluated as written, for the few rules that
-the rest lets through.
+the rest lets through. Whether a customer is in a segment is true where its rule is, so the positive of it is taken
+apart like the rule itself; its negative, which an error satisfies, stays an atom.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
+from rules.profile import HOLDS
 from rules.syntax import Call, Const, ListOf, Node
 
 MOST_ROWS = 16
@@ -79,6 +81,8 @@ def _conjuncts(node: Node, positive: bool) -> Iterable[tuple[Node, bool]]:
         case Call(function="_&&_" | "_||_", args=args) if (node.function == "_&&_") is positive:
             for arg in args:
                 yield from _conjuncts(arg, positive)
+        case Call(function=name, args=(rule,)) if name == HOLDS and positive:
+            yield from _conjuncts(rule, positive)
         case _:
             yield node, positive
 
@@ -92,6 +96,8 @@ def _formula(node: Node, positive: bool) -> Formula:
         case Call(function="_&&_" | "_||_", args=args):
             parts = tuple(_formula(arg, positive) for arg in args)
             return Every(parts) if (node.function == "_&&_") is positive else Either(parts)
+        case Call(function=name, args=(rule,)) if name == HOLDS and positive:
+            return _formula(rule, positive)
         case Call(function="_?_:_", args=(condition, then, otherwise)):
             return Either(
                 (

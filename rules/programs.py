@@ -14,6 +14,7 @@ from google.protobuf import duration_pb2, timestamp_pb2
 
 from rules.errors import EvaluationError
 from rules.operators import BINARY, UNARY
+from rules.profile import PROGRAMS
 from rules.syntax import Call, Const, Fold, Ident, ListOf, Node, Select
 
 Program = Callable[["Frame"], Any]
@@ -92,6 +93,8 @@ def _local(name: str) -> Program:
 
 
 def _call(node: Call) -> Program:
+    if node.function in PROGRAMS:
+        return PROGRAMS[node.function](node, compile_program)
     args = [compile_program(arg) for arg in node.args]
     name = node.function
     if name in _SPECIAL:

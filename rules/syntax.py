@@ -85,3 +85,10 @@ def attribute_of(node: Node) -> tuple[str, str] | None:
     if isinstance(node, Select) and not node.test and isinstance(node.operand, Ident):
         return node.operand.name, node.name
     return None
+
+
+def attributes_in(node: Node) -> set[tuple[str, str]]:
+    """(owner, name) of every attribute that `node` reads or asks has() of."""
+    if isinstance(node, Select) and isinstance(node.operand, Ident):
+        return {(node.operand.name, node.name)}
+    return {found for child in children(node) for found in attributes_in(child)}

@@ -29,6 +29,11 @@ def _digest(path: Path) -> str:
         ("arbitration: {lever: true}\n", ""),
         ("context: {page: string, device: string}", "context: {device: string, page: string}"),
         ("    value: 80\n    lever: 10\n", "    lever: 10\n    value: 80\n    propensity: 1\n"),
+        ("{count: login, window: 30d}", "{window: 720h, tile: 24h, count: login}"),
+        ("{sum: purchase.amount, window: 90d, where", "{sum: purchase.amount, window: 90d, tile: 1d, where"),
+        ("outcomes: [returned, shared]", "outcomes: [shared, returned]"),
+        ("value: customer.health_score / 100.0, weight: 40", "weight: 40.0, value: customer.health_score / 100.0"),
+        ("bands: {red: 0, amber: 40, green: 70}", "bands: {red: 0.0, amber: 40.0, green: 70}"),
     ],
 )
 def test_another_way_to_write_the_same(here: str, instead: str, sound: Path, write: Write) -> None:
@@ -49,6 +54,13 @@ def test_another_way_to_write_the_same(here: str, instead: str, sound: Path, wri
         ("push: {text: ", "push: {body: "),
         ("sticky: true", 'sticky: "true"'),
         ("  welcome:\n    value: 1\n", "  welcome:\n    value: 1\n    description: words\n"),
+        ("{count: login, window: 30d}", "{count: login, window: 30d, tile: 6h}"),
+        ("{count: login, window: 30d}", "{count: login}"),
+        ("most: 20", "most: 21"),
+        ("outcomes: [returned, shared]", "outcomes: [returned]"),
+        ("  login: {}", "  login: {page: string}"),
+        ("missing: 0.5", "missing: 0.4"),
+        ("amber: 40", "amber: 41"),
     ],
 )
 def test_another_meaning(here: str, instead: str, sound: Path, write: Write) -> None:
@@ -65,6 +77,16 @@ def test_the_order_of_actions_settles_ties(sound: Path, write: Write) -> None:
     moved = head + "actions:\n" + welcome[start:end] + welcome[len("actions:\n") : start] + welcome[end:]
     assert next(iter(load_catalog(write(moved)).spec.actions)) == "welcome"
     assert _digest(write(moved)) != _digest(sound)
+
+
+def test_the_order_of_segments_is_that_of_their_list(sound: Path, write: Write) -> None:
+    first, second = (line + "\n" for line in sound.read_text().splitlines() if line[:9] in ("  bakery:", "  at-risk"))
+    assert _digest(write(sound.read_text().replace(first + second, second + first))) != _digest(sound)
+
+
+def test_catalogs_without_events_keep_the_digest_they_had(write: Write) -> None:
+    text = "catalog: 1\nname: old\ncustomer: {tags: list<string>}\nderived: {new: '\"new\" in customer.tags'}\n"
+    assert _digest(write(text)) == "sha256:cbe7228f107fe5b0cf6a6c1439834e219d2591a47bd39b790975a9a4b58a485d"
 
 
 def test_split_over_files(sound: Path, tmp_path: Path) -> None:

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from catalog.actions import Action
+from catalog.aggregates import Aggregate
 from catalog.channels import Channel
+from catalog.fields import Declared
 from catalog.loading import check_catalog
 from catalog.policies import ContactPolicy
 from catalog.schema import json_schema, schema_text
+from catalog.scores import Part, Score
 from catalog.spec import Catalog
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -38,8 +41,8 @@ def test_all_pieces_load_together(tmp_path: Path) -> None:
     assert [str(found) for found in check_catalog(tmp_path) if found.severity == "error"] == []
 
 
-@pytest.mark.parametrize("model", [Catalog, Channel, Action, ContactPolicy])
-def test_every_key_is_described(model: type[Catalog | Channel | Action | ContactPolicy]) -> None:
+@pytest.mark.parametrize("model", [Catalog, Aggregate, Score, Part, Channel, Action, ContactPolicy])
+def test_every_key_is_described(model: type[Declared]) -> None:
     for name, field in model.model_fields.items():
         assert f"`{field.alias or name}`" in REFERENCE
         assert field.description

@@ -58,7 +58,12 @@ def test_the_control_group_defaults_to_marketing(sound: Path, write: Write) -> N
 
 def test_checked_rules_by_path_derived_first_and_in_order(sound: Path) -> None:
     checked = load_catalog(sound).checked
-    assert list(checked)[:3] == ["derived.days_to_renewal", "derived.renews_soon", "channels.email.address"]
+    assert list(checked)[:4] == [
+        "derived.days_to_renewal",
+        "derived.renews_soon",
+        "derived.spends_less",
+        "aggregates.spend.where",
+    ]
     assert checked["actions.renewal-30-days.context_weights.on-pricing.when"].source == 'context.page == "pricing"'
     assert checked["channels.push.address"].kind == "string"
 
