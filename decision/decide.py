@@ -89,6 +89,7 @@ def decide(plan: Plan, ask: Ask, view: View, now: int, seed: int, score: Score =
     """
     shape = ask.shape
     wanted = shape.wanted
+    view = view.at(now)
     frame = plan.frame(view.attributes, ask.context, moment(now))
     candidates = pass_gates(plan, shape, view, frame, now)
     keys = keys_of(plan, frame)

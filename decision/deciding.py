@@ -15,12 +15,13 @@ from decision.reasons import Degradation, Reason, Status
 from decision.record import answer_in, record_body
 from decision.request import Ask, NextActionRequest, RequestError
 from decision.view import View, view_of
+from features.attempts import TRIES_BEFORE_TICKET
 from features.cache import Snapshot
 from features.commit import Commit, Repeated
 from features.customer import Customer, Span, encode, encode_longer, with_contacts
 from features.deadline import Deadline
 from features.keys import new_decision_id
-from features.store import TRIES_BEFORE_TICKET, CustomerStore
+from features.store import CustomerStore
 
 
 @dataclass(slots=True)
@@ -35,12 +36,16 @@ class Answer:
     repeated: bool = False
 
 
+RequestIdentity = tuple[bytes, bytes]
+"""What tells a request that was sent again: as Commit.request has it."""
+
+
 class Deciding:
     """One request on its way: decided as often as its customer turns out to have changed meanwhile."""
 
     __slots__ = (
-        "_answer", "_decision", "_random", "_request", "_score", "_seed", "_snapshot", "_span", "_store", "_ticket",
-        "ask", "customer", "deadline", "identity", "lost", "plan",
+        "_answer", "_decision", "_random", "_score", "_seed", "_snapshot", "_span", "_store", "_ticket", "ask",
+        "customer", "deadline", "identity", "lost", "plan", "request",
     )  # fmt: skip
 
     def __init__(
@@ -50,18 +55,18 @@ class Deciding:
         by: InForce,
         ask: Ask,
         request: NextActionRequest,
-        caller: str,
+        identity: RequestIdentity | None,
         deadline: Deadline,
         snapshot: Snapshot,
     ) -> None:
         self.plan = by.plan
         self.ask = ask
         self.deadline = deadline
-        self.identity = _request_identity(request, caller)
+        self.request = request
+        self.identity = identity
         self.lost = 0
         self._store = store
         self._random = random
-        self._request = request
         self._score = by.score
         self._snapshot = snapshot
         self._seed = seed_of(random)
@@ -84,7 +89,7 @@ class Deciding:
             ttl_ms=store.lifetime_ms(customer),
             request=self.identity,
             decision_id=decision_id,
-            record=record_body(plan, self._request, snapshot.body, decision, decision_id, answer),
+            record=record_body(plan, self.request, snapshot.body, decision, decision_id, answer),
             outbox=() if customer.test else outbox_entries(decision, decision_id, customer_id),
             ticket=self._ticket,
         )
@@ -102,9 +107,7 @@ class Deciding:
         """It counts; `known` is the customer as it left them, None if unchanged."""
         if known is not None:
             known.span = self._span
-            # Most of what a plan sees in a customer stays the same when contacts are added: it is not computed anew.
-            before = view(self.plan, self._snapshot)
-            known.view(self.plan, lambda customer: view_of(self.plan, customer, before))
+            known.follows(self._snapshot)
         return answer_of(self._answer, self._decision, self.lost)
 
     def moved(self, known: Snapshot | None) -> None:
@@ -117,7 +120,8 @@ class Deciding:
 
 def view(plan: Plan, snapshot: Snapshot) -> View:
     """The customer as `plan` sees them, computed once per snapshot."""
-    return snapshot.view(plan, lambda customer: view_of(plan, customer))
+    seen: View = snapshot.view(plan, partial(view_of, plan))
+    return seen
 
 
 def _contacted(plan: Plan, customer: Customer, decision: Decision, decision_id: str) -> Customer:
@@ -128,7 +132,7 @@ def _contacted(plan: Plan, customer: Customer, decision: Decision, decision_id: 
     return with_contacts(customer, added, decision.now - plan.history, KEPT_ANYWAY, partial(lasting, plan, len(added)))
 
 
-def _request_identity(request: NextActionRequest, caller: str) -> tuple[bytes, bytes] | None:
+def request_identity(request: NextActionRequest, caller: str) -> RequestIdentity | None:
     """The request id's digest, and the hash of what makes two requests the same: all but how long the caller waits."""
     if request.request_id is msgspec.UNSET:
         return None
@@ -145,7 +149,7 @@ def answer_of(body: bytes, decision: Decision, lost: int = 0) -> Answer:
     return Answer(body, decision.status, decision.reason, decision.degraded, lost)
 
 
-def repeated(outcome: Repeated, identity: tuple[bytes, bytes] | None, lost: int) -> Answer:
+def repeated(outcome: Repeated, identity: RequestIdentity | None, lost: int) -> Answer:
     if identity is None or outcome.body_hash != identity[1]:
         raise RequestError("request_id_reused", "/request_id", "this request_id came with another body before")
     if outcome.record is None:

@@ -11,27 +11,32 @@ loop between them would cost about as much as the decision. What one commit can'
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from time import monotonic
 from typing import Any
+
+import msgspec
 
 from catalog.plan import Plan
 from decision.answer import answer_body
 from decision.decide import InForce, Score, decide, fallback_only
-from decision.deciding import Answer, Deciding, answer_of, repeated, seed_of, view
+from decision.deciding import Answer, Deciding, RequestIdentity, answer_of, repeated, request_identity, seed_of, view
 from decision.reasons import Degradation
 from decision.request import Ask, NextActionRequest, resolve
-from features.turns import Turns
+from features.answered import answered_before
 from features.cache import Snapshot
 from features.commit import Commit, Committed, Moved, Outcome, Repeated
 from features.deadline import Deadline
 from features.entropy import random_bytes
-from features.errors import NoScript, OutOfMemory, OutOfTime, StoreError, StoreTimeout, Uncertain
+from features.errors import MergedAway, NoScript, OutOfMemory, OutOfTime, StoreError, StoreTimeout, Uncertain
+from features.identity import root_of
+from features.intake import Intake
+from features.merging import is_merged, merged_ids
+from features.overdue import Overdue
 from features.store import ClockError, CustomerStore
+from features.turns import Turns
 from models.scoring import Models, Scored
 from rules.programs import Frame
 
 _LONG = 60.0
-LOOK_EVERY = 0.002  # seconds from look to look at whose time is up
 
 Answered = Callable[[Answer | Exception], None]
 """Told the answer, or what went wrong: a RequestError, or an error that nobody foresaw."""
@@ -53,9 +58,9 @@ class Engine:
         self.store = store
         self.serve(plan, models)
         self._random = random
-        self._turns = Turns()
-        self._waiting: dict[_Waiting, float] = {}
-        self._looking = False
+        self.turns = Turns()
+        self._overdue = Overdue()
+        self.intake = Intake(store, self.turns, lambda: self.plan)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -66,6 +71,7 @@ class Engine:
         """Decides by `plan` and its models from now on. Raises ModelError, and nothing has changed."""
         self._in_force = InForce(plan, _scoring(plan, models or Models(plan)))
         self.store.lives_ms(plan.lifetime_ms)
+        self.store.counts(plan.aggregates)
 
     async def replace(self, plan: Plan, models: Models) -> None:
         """Like `serve`; returns when the last decision by what was in force before has ended.
@@ -73,54 +79,45 @@ class Engine:
         A decision takes its plan and its customer's turn in one go, so it has ended when the turn is given back.
         """
         self.serve(plan, models)
-        await self._turns.all_passed(lambda: Deadline(_LONG))
+        await self.turns.all_passed(lambda: Deadline(_LONG))
 
     def at_once(self, request: NextActionRequest, caller: str, seconds: float, answered: Answered) -> bool:
         """The common case without a task: decides now, and calls `answered` when the commit's reply is there.
 
-        False, and nothing has happened, where that isn't the case: the customer is not at hand, or has a request under
-        way, or Redis is not connected. Then `next_action` is the way. Raises RequestError like it.
+        False, and nothing has happened, where that isn't the case: the customer is not at hand, or was merged into
+        another, or has a request under way, or Redis is not connected. Then `next_action` is the way. Raises
+        RequestError like it.
         """
         store = self.store
         connection, snapshot = store.ledger.link.ready, store.at_hand(request.customer_id)
         if connection is None or snapshot is None or request.dry_run:
             return False
+        if snapshot.customer.identity is not None and snapshot.customer.identity.into:
+            return False
         by = self._in_force
         ask = resolve(request, by.plan)
-        if not self._turns.take_free(ask.customer_id):
+        if not self.turns.take_free(ask.customer_id):
             return False
         try:
-            deciding = Deciding(self.store, self._random, by, ask, request, caller, Deadline(seconds), snapshot)
+            identity = request_identity(request, caller)
+            deciding = Deciding(self.store, self._random, by, ask, request, identity, Deadline(seconds), snapshot)
             commit = deciding.commit()
             if deciding.deadline.passed:
                 raise OutOfTime("no time is left to commit in")
             waiting = _Waiting(self, deciding, commit, answered)
             store.ledger.commit_at_once(commit, connection, waiting.settled)
         except StoreError:  # nothing was sent
-            self._turns.give(ask.customer_id)
+            self.turns.give(ask.customer_id)
             return False
         except BaseException:
-            self._turns.give(ask.customer_id)
+            self.turns.give(ask.customer_id)
             raise
-        self._waiting[waiting] = deciding.deadline.end
-        if not self._looking:
-            self._looking = True
-            connection.loop.call_later(LOOK_EVERY, self._look, connection.loop)
+        self._overdue.watch(waiting.too_late, deciding.deadline.end, connection.loop)
         return True
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Answers those whose time is up. One timer for all: one for each would cost as much as a gate."""
-        now = monotonic()
-        for waiting in [waiting for waiting, end in self._waiting.items() if end <= now]:
-            del self._waiting[waiting]
-            loop.call_soon(waiting.too_late)
-        self._looking = bool(self._waiting)
-        if self._looking:
-            loop.call_later(LOOK_EVERY, self._look, loop)
 
     def waits_no_more(self, waiting: "_Waiting") -> bool:
         """Whether `waiting` was answered before; if not, it is about to be."""
-        return self._waiting.pop(waiting, None) is None
+        return not self._overdue.settled(waiting.too_late)
 
     async def next_action(self, request: NextActionRequest, caller: str, seconds: float) -> Answer:
         """Answers within about `seconds`. `caller` tells the request ids of one API key from another's.
@@ -128,21 +125,46 @@ class Engine:
         Raises RequestError when the catalog doesn't declare what is asked for, or the request id came with another
         body before.
         """
-        by = self._in_force
-        ask = resolve(request, by.plan)
-        deadline = Deadline(seconds)
-        if not await self._turns.take(ask.customer_id, deadline):
-            return self.degraded(by.plan, ask, Degradation.DEADLINE)
-        try:
-            if ask.dry_run:
-                return await self._preview(by, ask, deadline)
-            snapshot = await self.store.snapshot(ask.customer_id, deadline)
-            deciding = Deciding(self.store, self._random, by, ask, request, caller, deadline, snapshot)
-            return await self._decide(deciding, None)
-        except StoreError as error:
-            return self.degraded(by.plan, ask, _why(error))
-        finally:
-            self._turns.give(ask.customer_id)
+        return await self._ask(request, request_identity(request, caller), Deadline(seconds))
+
+    async def _ask(self, request: NextActionRequest, identity: RequestIdentity | None, deadline: Deadline) -> Answer:
+        """Decides for whom the customer's id stands: the answer and its record name that one."""
+        while True:
+            by = self._in_force
+            ask = resolve(request, by.plan)
+            if not await self.turns.take(ask.customer_id, deadline):
+                return self.degraded(by.plan, ask, Degradation.DEADLINE)
+            try:
+                if ask.dry_run:
+                    return await self._preview(by, ask, deadline)
+                snapshot = await self.store.snapshot(ask.customer_id, deadline)
+                if not is_merged(snapshot.customer):
+                    deciding = Deciding(self.store, self._random, by, ask, request, identity, deadline, snapshot)
+                    return await self._decide(deciding, None)
+            except MergedAway:
+                pass
+            except StoreError as error:
+                return self.degraded(by.plan, ask, _why(error))
+            finally:
+                self.turns.give(ask.customer_id)
+            try:
+                root, before = await self._follow(ask.customer_id, identity, deadline)
+            except StoreError as error:
+                return self.degraded(by.plan, ask, _why(error))
+            if before is not None:
+                return repeated(before, identity, 0)
+            request = msgspec.structs.replace(request, customer_id=root)
+
+    async def _follow(
+        self, customer_id: str, identity: RequestIdentity | None, deadline: Deadline
+    ) -> tuple[str, Repeated | None]:
+        """Whom the id stands for, and what this very request was answered when it still stood for another."""
+        root, snapshot = await root_of(self.store, customer_id, deadline, fresh=True)
+        if identity is None:
+            return root, None
+        ids = (customer_id, *merged_ids(snapshot.customer))
+        now = self.store.now_for(snapshot)
+        return root, await answered_before(self.store.ledger, ids, identity, now, deadline)
 
     async def go_on(self, deciding: Deciding, commit: Commit, outcome: Outcome | None) -> Answer:
         """What `at_once` began and one commit could not settle; the turn is given back. Raises RequestError."""
@@ -150,33 +172,38 @@ class Engine:
             if outcome is None:
                 return await self._decide(deciding, None)
             return await self._decide(deciding, (outcome, self.store.learn(commit, deciding.customer, outcome)))
+        except MergedAway:
+            pass
         except StoreError as error:
             return self.degraded(deciding.plan, deciding.ask, _why(error), deciding.lost)
         finally:
-            self._turns.give(deciding.ask.customer_id)
+            self.turns.give(deciding.ask.customer_id)
+        return await self._ask(deciding.request, deciding.identity, deciding.deadline)
 
     def finish(self, deciding: Deciding, commit: Commit, outcome: Committed) -> Answer:
         """The ordinary end of what `at_once` began; the turn is given back."""
         try:
             return deciding.committed(self.store.learn(commit, deciding.customer, outcome))
         finally:
-            self._turns.give(commit.customer_id)
+            self.turns.give(commit.customer_id)
 
     def give_up(self, deciding: Deciding, error: StoreError) -> Answer:
         """No reply, or none of use, to what `at_once` began; the turn is given back."""
         if isinstance(error, Uncertain):
             self.store.cache.forget(deciding.ask.customer_id)
-        self._turns.give(deciding.ask.customer_id)
+        self.turns.give(deciding.ask.customer_id)
         return self.degraded(deciding.plan, deciding.ask, _why(error), deciding.lost)
 
     async def _preview(self, by: InForce, ask: Ask, deadline: Deadline) -> Answer:
         snapshot = await self.store.snapshot(ask.customer_id, deadline, fresh=True)
+        if is_merged(snapshot.customer):
+            raise MergedAway("a preview looks at whom the id stands for")
         now, plan = self.store.now_for(snapshot), by.plan
         decision = decide(plan, ask, view(plan, snapshot), now, seed_of(self._random), by.score)
         return answer_of(answer_body(plan, ask.customer_id, decision, None, decision.degraded), decision)
 
     async def _decide(self, deciding: Deciding, tried: tuple[Outcome, Snapshot | None] | None) -> Answer:
-        """Commits until it counts; `tried` is what a first commit came to."""
+        """Commits until it counts; `tried` is what a first commit came to. Raises MergedAway, StoreError."""
         while True:
             if tried is None:
                 commit = deciding.commit()
@@ -187,6 +214,8 @@ class Engine:
                 return deciding.committed(known)
             if isinstance(outcome, Repeated):
                 return repeated(outcome, deciding.identity, deciding.lost)
+            if known is not None and is_merged(known.customer):
+                raise MergedAway("the customer was merged into another meanwhile")
             deciding.moved(known)
             if isinstance(outcome, Moved) and outcome.held_ms:
                 await deciding.deadline.pause(min(outcome.held_ms, 2) / 1000)

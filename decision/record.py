@@ -18,7 +18,9 @@ from catalog.plan import Plan
 from decision.answer import action_of
 from decision.decide import Decision
 from decision.request import NextActionRequest
-from features.customer import decode
+from decision.view import view_of
+from features.customer import Contact, Customer, decode, moment
+from features.profile import ScoreValue, profile_of
 from models.scoring import ModelScores
 
 RECORD_VERSION = 2
@@ -124,9 +126,13 @@ def read_record(body: bytes) -> Record:
     return record
 
 
-def as_data(record: Record) -> dict[str, Any]:
-    """The record for people to read, as what JSON can say: its parts unpacked."""
+def as_data(record: Record, plan: Plan | None = None) -> dict[str, Any]:
+    """The record for people to read, as what JSON can say: its parts unpacked.
+
+    With `plan`, which must be that of its catalog, also what was worked out of the customer's events at that moment.
+    """
     customer = decode(record.state)
+    worked_out = {} if plan is None else _worked_out(plan, customer, record.at)
     return {
         **{name: getattr(record, name) for name in ("version", "id", "customer_id", "at", "catalog")},
         "seed": str(record.seed),  # 64 bits are more than a number of JSON holds everywhere
@@ -134,8 +140,9 @@ def as_data(record: Record) -> dict[str, Any]:
         "customer": {
             "attributes": customer.attributes,
             "consents": {purpose: msgspec.structs.asdict(given) for purpose, given in customer.consents.items()},
-            "contacts": [msgspec.structs.asdict(contact) for contact in customer.contacts],
+            "contacts": [_contact(contact) for contact in customer.contacts],
             "test": customer.test,
+            **worked_out,
         },
         "removed": record.outcome.removed,
         "left": record.outcome.left,
@@ -144,6 +151,27 @@ def as_data(record: Record) -> dict[str, Any]:
         "degraded": list(record.degraded),
         "answer": orjson.loads(record.answer),
     }
+
+
+def _worked_out(plan: Plan, customer: Customer, at: int) -> dict[str, Any]:
+    attributes = view_of(plan, customer).at(at).attributes
+    profile = profile_of(plan, plan.frame(attributes, {}, moment(at)))
+    return {
+        "aggregates": {each.name: attributes.get(each.name) for each in plan.aggregates.values},
+        "segments": list(profile.segments),
+        "scores": {name: _score(score) for name, score in profile.scores.items()},
+    }
+
+
+def _score(score: ScoreValue) -> dict[str, Any]:
+    parts = {part.name: {"value": part.value, "weight": part.weight, "missing": part.missing} for part in score.parts}
+    return {"value": score.value, "band": score.band, "parts": parts}
+
+
+def _contact(contact: Contact) -> dict[str, Any]:
+    """Without `responses` where there were none."""
+    told = {**msgspec.structs.asdict(contact), "responses": list(map(msgspec.structs.asdict, contact.responses))}
+    return told if contact.responses else {name: value for name, value in told.items() if name != "responses"}
 
 
 def _spelled(scores: Scores) -> list[tuple[int, float]]:

@@ -1,10 +1,15 @@
-"""The view: what one plan sees in a customer, worked out once and carried on while it stays true."""
+"""The view: what one plan sees in a customer, worked out once and carried on while it stays true.
+
+Aggregates over a window change as time passes, though nothing happens. So a view knows until when its attributes are
+true, and works them out again after that.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from catalog.plan import Plan
 from decision.policy import Counted, counted_more, counted_times
+from features.aggregates import values_at
 from features.customer import Customer
 from rules.index import Index
 from rules.types import fits
@@ -14,13 +19,29 @@ from rules.types import fits
 class View:
     """A customer as one plan sees them: the attributes that fit the declared types, the contacts each policy counts.
 
-    `held` remembers, by index, the rows that the attributes alone leave: as long as they stay, so does that.
+    `stored` are the attributes without aggregates. `attributes` are true from `since` until `until` (exclusive,
+    microseconds); `at` brings them up to date. `held` remembers, by index, the rows that the attributes alone leave: as
+    long as they stay, so does that.
     """
 
+    plan: Plan
     customer: Customer
-    attributes: dict[str, Any]
+    stored: dict[str, Any]
     counted: tuple[Counted, ...]
+    attributes: dict[str, Any] = field(default_factory=dict, compare=False)
+    since: int = field(default=0, compare=False)
+    until: int = field(default=0, compare=False)
     held: dict[Index, int] = field(default_factory=dict, compare=False)
+
+    def at(self, now: int) -> "View":
+        """Itself, with the attributes of `now`."""
+        if not self.since <= now < self.until:
+            values, self.until = values_at(self.plan.aggregates, self.customer.series, now)
+            attributes = {**self.stored, **values} if values else self.stored
+            if self.since == 0 or attributes != self.attributes:
+                self.attributes, self.held = attributes, {}
+            self.since = now
+        return self
 
     def rows(self, index: Index) -> int:
         """See Index.of_customer."""
@@ -31,18 +52,30 @@ class View:
 
 
 def view_of(plan: Plan, customer: Customer, before: View | None = None) -> View:
-    """A stored attribute that no longer fits its declared type is treated as missing.
+    """A stored attribute that no longer fits its declared type is treated as missing; ask for the view `at` a time.
 
-    `before` may be the view, under the same plan, of the customer that `customer` came from by adding contacts: what
-    has not changed since is taken from it.
+    `before` may be the view, under the same plan, of the customer that `customer` came from: what has not changed
+    since is taken from it.
     """
-    if before is not None and before.customer.attributes is customer.attributes:
-        known, labels = before.customer.log, before.customer.labels
-        if customer.log[: len(known)] == known and customer.labels[: len(labels)] == labels:
-            counted = counted_more(plan, before.counted, customer.labels, customer.log[len(known) :])
-            return View(customer, before.attributes, counted, before.held)
+    if before is None:
+        return View(plan, customer, _fitting(plan, customer), counted_times(plan, customer.labels, customer.log))
+    same = before.customer.attributes is customer.attributes
+    view = View(plan, customer, before.stored if same else _fitting(plan, customer), _counted(plan, customer, before))
+    if same and before.customer.series is customer.series:
+        view.attributes, view.since, view.until, view.held = before.attributes, before.since, before.until, before.held
+    return view
+
+
+def _fitting(plan: Plan, customer: Customer) -> dict[str, Any]:
     kinds = plan.customer_types
-    attributes = {
-        name: value for name, value in customer.attributes.items() if name in kinds and fits(kinds[name], value)
-    }
-    return View(customer, attributes, counted_times(plan, customer.labels, customer.log))
+    return {name: value for name, value in customer.attributes.items() if name in kinds and fits(kinds[name], value)}
+
+
+def _counted(plan: Plan, customer: Customer, before: View) -> tuple[Counted, ...]:
+    """Policies look at when contacts were made, and at their labels, not at what came of them."""
+    known, labels, log = before.customer.log, before.customer.labels, customer.log
+    if log is known and customer.labels is labels:
+        return before.counted
+    if log[: len(known)] == known and customer.labels[: len(labels)] == labels:
+        return counted_more(plan, before.counted, customer.labels, log[len(known) :])
+    return counted_times(plan, customer.labels, log)

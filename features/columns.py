@@ -122,7 +122,7 @@ class Columns:
 
     def _attribute(self, name: str, raw: Any, text: bool) -> Any:
         try:
-            value = coerce(self.types[name], _parsed(self.types[name], raw, self.zone) if text else _plain(raw))
+            value = coerce(self.types[name], parsed(self.types[name], raw, self.zone) if text else _plain(raw))
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         if name == "timezone" and not valid_zone(str(value)):
@@ -144,7 +144,7 @@ def _boolean(raw: Any, name: str) -> bool:
     return bool(value)
 
 
-def _parsed(kind: AttributeType, text: str, zone: tzinfo) -> Any:
+def parsed(kind: AttributeType, text: str, zone: tzinfo) -> Any:
     """A CSV cell as the value it stands for; lists are separated by semicolons or written as JSON.
 
     A date, or a time without a zone, is one in `zone`.

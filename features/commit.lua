@@ -21,6 +21,7 @@ local MOST_CLOCK_ERROR_US = 250000
 local TICKET_MS = 20
 local REQUEST_KEPT_S = 86400
 local IDS_KEPT_S = 2 * 86400 + 3600
+local AT_ONCE = 2000  -- arguments; Lua passes some 8,000 at most
 
 local offset_us, now_us, expected, state, ttl_ms, ticket, body_hash, decision_id, record, outbox, ids, events =
   unpack(cmsgpack.unpack(ARGV[1]), 1, 12)
@@ -77,14 +78,19 @@ if now_us < last_us then
   return {'clock_off', server_us, last_us}
 end
 
--- An event that was stored before is not stored again. Who sent it is told which, and sends the others.
+-- An event that was stored before is not stored again. Who sent it is told which, and sends the others. The ids of a day
+-- are looked for until the next day is over.
+local begun
 if ids then
   local known = {}
-  for _, bucket in ipairs({KEYS[6], KEYS[7]}) do
-    if redis.call('EXISTS', bucket) == 1 then
-      for place, id in ipairs(ids) do
-        if redis.call('HEXISTS', bucket, id) == 1 then
-          known[#known + 1] = place
+  for number = 6, 7 do
+    local there = redis.call('EXISTS', KEYS[number]) == 1
+    begun = begun or (number == 6 and there)
+    for first = 1, there and #ids or 0, AT_ONCE do
+      local some = redis.call('HMGET', KEYS[number], unpack(ids, first, math.min(first + AT_ONCE - 1, #ids)))
+      for place, stored in ipairs(some) do
+        if stored then
+          known[#known + 1] = first + place - 1
         end
       end
     end
@@ -107,10 +113,17 @@ if ids then
   if events ~= '' then
     stored = redis.call('XADD', KEYS[8], '*', 'c', string.match(STATE, ':c:(.*)$'), 'e', events)
   end
+  local marks = {}
   for _, id in ipairs(ids) do
-    redis.call('HSET', KEYS[6], id, stored)
+    marks[#marks + 1] = id
+    marks[#marks + 1] = stored
   end
-  redis.call('EXPIRE', KEYS[6], IDS_KEPT_S)
+  for first = 1, #marks, AT_ONCE do
+    redis.call('HSET', KEYS[6], unpack(marks, first, math.min(first + AT_ONCE - 1, #marks)))
+  end
+  if not begun then
+    redis.call('EXPIRE', KEYS[6], IDS_KEPT_S)
+  end
 end
 if state ~= '' then
   last_us = now_us

@@ -17,8 +17,9 @@ TOMBSTONE_MS = 30 * 24 * 3600 * 1000
 HEADER = 32
 _VERSION = 16
 
-# Msgpack by hand, as its parts are at hand: 0x9a begins an array of ten (0x9c of twelve, with events), 0xd3 a 64-bit number, 0xdd an array and 0xdb a
-# string of the length that follows; a string whatever the bytes, for the msgpack inside Redis 6.2 knows no other kind.
+# Msgpack by hand, as its parts are at hand: 0x9a begins an array of ten, 0x9c one of twelve, with events, 0xd3 a 64-bit
+# number, 0xdd an array and 0xdb a string of the length that follows (0xb0 one of 16 bytes); a string whatever the
+# bytes, for the msgpack inside Redis 6.2 knows no other kind.
 _numbers = struct.Struct(">BBqBq").pack
 _ttl_and_length = struct.Struct(">BqBI").pack
 _length = struct.Struct(">BI").pack

@@ -22,7 +22,7 @@ class Consent(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Response(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What came of a contact, of one kind: how often, when first and last, and the value of all together, in millionths."""
+    """What came of a contact, of one kind: how often, when first and last, the value of all together in millionths."""
 
     kind: str
     first: int
@@ -113,6 +113,11 @@ class Customer(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return not self.attributes and not self.consents and not self.test and self.identity is None
 
     @property
+    def merged_into(self) -> str:
+        """The id of the customer that this one is part of now, "" for none."""
+        return self.identity.into if self.identity is not None else ""
+
+    @property
     def contacts(self) -> tuple[Contact, ...]:
         """The log with its labels spelled out, oldest first."""
         labels = self.labels
@@ -121,7 +126,9 @@ class Customer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 def _spelled(contact: Logged, labels: Labels) -> Contact:
     action, channel, group, direction = labels.action, labels.channel, labels.group, labels.direction
-    return Contact(contact.at, action, channel, group, direction, contact.decision.hex(), labels.keys, contact.responses)
+    return Contact(
+        contact.at, action, channel, group, direction, contact.decision.hex(), labels.keys, contact.responses
+    )
 
 
 EMPTY = Customer()
@@ -190,7 +197,7 @@ def with_attributes(customer: Customer, changes: Mapping[str, Any], at: int = 0)
     if identity is not None and not identity.origins.keys().isdisjoint(changes):
         origins = {name: origin for name, origin in identity.origins.items() if name not in changes}
         identity = msgspec.structs.replace(identity, origins=origins)
-    changed = max(customer.changed, at) if changes else customer.changed
+    changed = customer.changed if kept == customer.attributes else max(customer.changed, at)
     return msgspec.structs.replace(customer, attributes=kept, changed=changed, identity=identity)
 
 
@@ -210,7 +217,7 @@ def with_consent(customer: Customer, purpose: str, statement: Consent) -> Custom
     before = customer.earlier.get(purpose, ())
     if statement == known or statement in before:
         return customer
-    *earlier, latest = sorted((*before, known, statement), key=_weight)
+    *earlier, latest = sorted((*before, known, statement), key=weight)
     return msgspec.structs.replace(
         customer,
         consents=customer.consents if latest is known else {**customer.consents, purpose: latest},
@@ -218,7 +225,8 @@ def with_consent(customer: Customer, purpose: str, statement: Consent) -> Custom
     )
 
 
-def _weight(statement: Consent) -> tuple[int, bool, str]:
+def weight(statement: Consent) -> tuple[int, bool, str]:
+    """Statements for a purpose in this order: the last one is in force."""
     return statement.at, not statement.granted, statement.source
 
 

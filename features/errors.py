@@ -12,6 +12,7 @@ StoreError
 │   ├── ReadOnly            this Redis is a replica now
 │   ├── Loading             Redis is still reading its append-only file
 │   └── AuthRefused         no, or wrong, credentials, or a command they do not cover
+├── MergedAway            this id stands for another customer now: nothing was written
 ├── CorruptState          a customer's key holds something this ledger never wrote
 ├── LayoutMismatch        the keys in Redis were laid out by other settings
 └── RedisServerError      the private redis-server does not come up
@@ -76,6 +77,10 @@ class Loading(RedisReplyError):
 
 class AuthRefused(RedisReplyError):
     pass
+
+
+class MergedAway(StoreError):
+    """Who changes customers by whatever id they go by asks features.identity, which follows it."""
 
 
 class CorruptState(StoreError):

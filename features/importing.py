@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from features.columns import BadRow, ImportRow
 from features.deadline import Deadline
+from features.identity import update
 from features.store import CustomerStore
 
 IN_FLIGHT = 64
@@ -35,7 +36,7 @@ async def import_customers(
         for _, row in rows_at_once:
             if isinstance(row, BadRow):
                 bad(row)
-        await asyncio.gather(*(store.update(row.customer_id, row.change(source), deadline) for row in good))
+        await asyncio.gather(*(update(store, row.customer_id, row.change(source), deadline) for row in good))
         stored += len(good)
         done(len(rows_at_once))
     return stored

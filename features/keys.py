@@ -9,6 +9,7 @@
     tino:{<p>}:q:<digest>         what a request id was answered with
     tino:{<p>}:t:<customer_id>    a ticket: who may commit to this customer next
     tino:{<p>}:e:<day>:<customer_id>  hash: ids of the events of a day, as digests, each with its entry in the stream
+    tino:{<p>}:s:<digest>         hash: when a customer was erased and what they had refused
     tino:{<p>}:decisions          stream of decision records
     tino:{<p>}:events             stream of events
     tino:{<p>}:outbox             stream of what is to be sent
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from hashlib import blake2b
 from typing import NamedTuple
 
 from features.errors import LayoutMismatch
@@ -90,6 +92,11 @@ class Layout:
     def event_ids(self, customer_id: str, day: int) -> str:
         """`day` is the service time's number of days since 1970."""
         return f"{self._prefixes[self.partition(customer_id)]}e:{day}:{customer_id}"
+
+    def suppression(self, customer_id: str) -> str:
+        """What stays of a customer who was erased; a hash of the id, as the id itself is to go."""
+        digest = blake2b(customer_id.encode(), digest_size=16).hexdigest()
+        return f"{self._prefixes[self.partition(customer_id)]}s:{digest}"
 
     def event_keys(self, customer_id: str, day: int) -> bytes:
         """The keys a commit of events may touch besides those of any commit, as they stand in a command."""

@@ -24,6 +24,7 @@ async def open_store(
     *,
     partitions: int = PARTITIONS,
     cached_customers: int = CACHED_CUSTOMERS,
+    cached_bytes: int | None = None,
     now: str | None = None,
     keep_clock: bool = True,
 ) -> CustomerStore:
@@ -38,7 +39,7 @@ async def open_store(
     except BaseException:
         await link.close()
         raise
-    return CustomerStore(ledger, Cache(cached_customers), clock)
+    return CustomerStore(ledger, Cache(cached_customers, cached_bytes), clock)
 
 
 async def settle_clock(link: Link, now: str | None, keep: bool = True) -> int:

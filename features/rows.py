@@ -28,9 +28,9 @@ def read_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | B
 
 
 def count_rows(path: Path) -> int:
-    """How many rows there are to come, for a progress bar; lines for text files."""
+    """How many rows there are to come, for a progress bar; lines for text files. Raises ImportFileError, OSError."""
     if path.suffix.lower() == ".parquet":
-        return int(pq.ParquetFile(path).metadata.num_rows)
+        return int(parquet_file(path).metadata.num_rows)
     with path.open("rb") as file:
         return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
 
@@ -48,7 +48,7 @@ def _csv_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | B
             try:
                 cells = next(reader, None)
             except csv.Error as error:
-                yield line, BadRow(line, f"not CSV: {error}{_swallowed(line, reader.line_num)}")
+                yield line, BadRow(line, f"not CSV: {error}{swallowed(line, reader.line_num)}")
                 continue
             if cells is None:
                 return
@@ -56,10 +56,10 @@ def _csv_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | B
                 yield line, _row(columns, dict(zip(names, cells, strict=True)), line, text=True)
             elif cells:  # an empty line is no row
                 reason = f"expected {len(names)} cells, got {len(cells)}"
-                yield line, BadRow(line, reason + _swallowed(line, reader.line_num))
+                yield line, BadRow(line, reason + swallowed(line, reader.line_num))
 
 
-def _swallowed(first: int, last: int) -> str:
+def swallowed(first: int, last: int) -> str:
     """The lines that a row which can't be read took with it, to be appended to what is wrong with it."""
     return f"; it takes lines {first} to {last}: is a quote left open?" if last > first else ""
 
@@ -71,7 +71,7 @@ def _json_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | 
             if not text.strip():
                 continue
             try:
-                cells = json.loads(text, object_pairs_hook=_unrepeated)
+                cells = json.loads(text, object_pairs_hook=unrepeated)
             except (ValueError, RecursionError) as error:
                 yield line, BadRow(line, f"not JSON: {error}")
                 continue
@@ -87,7 +87,7 @@ def _json_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | 
                 yield line, _row(columns, cells, line, text=False)
 
 
-def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     cells = dict(pairs)
     if len(cells) < len(pairs):
         raise ValueError("a key is given twice")
@@ -95,10 +95,7 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _parquet_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | BadRow]]:
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ImportFileError(f"{path.name} is not Parquet: {error}") from None
+    file = parquet_file(path)
     columns.check(file.schema_arrow.names)
     line = 0
     for batch in file.iter_batches(batch_size=4096):
@@ -108,6 +105,14 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow
                 yield line, BadRow(line, cells.reason)
             else:
                 yield line, _row(columns, cells, line, text=False)
+
+
+def parquet_file(path: Path) -> Any:
+    """Raises ImportFileError."""
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ImportFileError(f"{path.name} is not Parquet: {error}") from None
 
 
 def _cells(batch: Any) -> Iterator[dict[str, Any] | BadRow]:

@@ -1,22 +1,23 @@
 """The door to customers: snapshots to decide on, and changes applied as load, pure function, commit-if-version."""
 
-import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 
+from catalog.series import Aggregates, Series
+from features.attempts import Attempts
 from features.cache import UNKNOWN, Cache, Snapshot
 from features.clock import ServerClock
 from features.commit import HEADER, ClockOff, Commit, Committed, Moved, Outcome, Stored
 from features.connection import wait
 from features.customer import Customer, decode, encode
 from features.deadline import Deadline
-from features.errors import CorruptState, StoreError, Uncertain
+from features.errors import CorruptState, MergedAway, StoreError, Uncertain
 from features.ledger import Ledger
+from features.merging import alias_of, is_merged
 
 ANONYMOUS_TTL_MS = 90 * 24 * 3600 * 1000
 MOST_CLOCK_ERROR_US = 250_000
-TRIES_BEFORE_TICKET = 3
 
 Change = Callable[[Customer, int], Customer]
 
@@ -32,7 +33,14 @@ class CustomerStore:
         self.ledger = ledger
         self.cache = cache
         self.clock = clock
+        self.aggregates = Aggregates()
+        self.series: Mapping[int, Series] = {}
         self._anonymous_ms = ANONYMOUS_TTL_MS
+
+    def counts(self, aggregates: Aggregates) -> None:
+        """What is kept of events is kept for these."""
+        self.aggregates = aggregates
+        self.series = {each.key: each for each in aggregates.series}
 
     def lives_ms(self, least: int) -> None:
         """Anonymous customers are to be kept for `least` milliseconds at least, as their contacts count so long."""
@@ -92,6 +100,9 @@ class CustomerStore:
             if outcome.version == commit.expected:
                 return None
             snapshot = Snapshot(outcome.version, outcome.last_us, commit.body or b"", customer)
+            before = self.cache.peek(commit.customer_id)
+            if before is not None and before.version == commit.expected:
+                snapshot.follows(before)
             self.cache.put(commit.customer_id, snapshot)
             return snapshot
         if isinstance(outcome, Moved) and outcome.stored is not None:
@@ -101,7 +112,10 @@ class CustomerStore:
         return None
 
     async def update(self, customer_id: str, change: Change, deadline: Deadline) -> Snapshot:
-        """Applies `change(customer, now)` to the latest state. Raises StoreError; then nothing is acknowledged."""
+        """Applies `change(customer, now)` to the latest state. Raises StoreError; then nothing is acknowledged.
+
+        MergedAway where the id stands for another customer: features.identity changes that one.
+        """
         return await self._write(customer_id, deadline, change)
 
     async def erase(self, customer_id: str, deadline: Deadline) -> bool:
@@ -111,20 +125,23 @@ class CustomerStore:
             await self._write(customer_id, deadline, None)
         return existed
 
-    async def customer_ids(self, within: float) -> AsyncIterator[str]:
-        """Every customer that has a state, once, in no order. Raises StoreError."""
+    async def customer_ids(self, within: float, partition: int | None = None) -> AsyncIterator[str]:
+        """Every customer (of a partition) that has a state, once, in no order; none that was merged into another.
+
+        Raises StoreError.
+        """
         link, layout = self.ledger.link, self.ledger.layout
-        for partition in range(layout.partitions):
-            prefix = layout.states(partition)
+        for each in range(layout.partitions) if partition is None else (partition,):
+            prefix = layout.states(each)
             cursor, seen = b"0", set()
             while True:
                 cursor, keys = await link.ask("SCAN", cursor, "MATCH", prefix + "*", "COUNT", 1000, within=within)
                 fresh = [key for key in keys if key not in seen]  # a scan may name a key twice
                 seen.update(fresh)
                 connection = await link.connection(within)
-                lengths = [connection.call("STRLEN", key) for key in fresh]
-                for key, length in zip(fresh, lengths, strict=True):
-                    if await wait(length, within) > HEADER:  # a deleted customer's tombstone has no body
+                begins = [connection.call("GETRANGE", key, HEADER, HEADER + len(_ALIAS)) for key in fresh]
+                for key, begin in zip(fresh, begins, strict=True):
+                    if _is_customer(await wait(begin, within)):
                         yield key.decode().removeprefix(prefix)
                 if cursor == b"0":
                     break
@@ -134,10 +151,10 @@ class CustomerStore:
         return not snapshot.customer.known
 
     async def _write(self, customer_id: str, deadline: Deadline, change: Change | None) -> Snapshot:
-        snapshot = await self.snapshot(customer_id, deadline)
-        ticket: bytes | None = None
-        tries = 0
+        snapshot, attempts = await self.snapshot(customer_id, deadline), Attempts()
         while True:
+            if change is not None and is_merged(snapshot.customer):
+                raise MergedAway(f"{customer_id!r} was merged into another customer")
             now = self.now_for(snapshot)
             customer = Customer(erased=now) if change is None else change(snapshot.customer, now)
             commit = Commit(
@@ -147,17 +164,22 @@ class CustomerStore:
                 None if change is None else encode(customer),
                 ttl_ms=self.lifetime_ms(customer),
                 tombstone=change is None,
-                ticket=ticket,
+                ticket=attempts.ticket,
             )
             outcome, known = await self.commit(commit, customer, deadline)
             if isinstance(outcome, Committed):
                 return known or snapshot
             snapshot = known or snapshot
-            tries += 1
-            if tries >= TRIES_BEFORE_TICKET:
-                ticket = ticket or os.urandom(8)
-            if isinstance(outcome, Moved) and outcome.held_ms:
-                await deadline.pause(min(outcome.held_ms, 2) / 1000)
+            await attempts.lost(outcome, deadline)
+
+
+_ALIAS, _, _ = encode(alias_of("?")).partition(b"\xa1?")
+_STANDS_FOR_ITSELF = b"\xa0"  # an id it was merged into has a length
+
+
+def _is_customer(begin: bytes) -> bool:
+    """Whether this begins the state of a customer: a deleted one's tombstone has no body, an alias only another id."""
+    return bool(begin) and not (begin.startswith(_ALIAS) and begin[len(_ALIAS) :] != _STANDS_FOR_ITSELF)
 
 
 def _snapshot(stored: Stored) -> Snapshot:

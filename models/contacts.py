@@ -47,7 +47,7 @@ def read_contacts(path: Path, plan: Plan, label: str, features: Iterable[str]) -
         "known_at": AttributeType.TIMESTAMP,
         label: AttributeType.BOOL,
         **TREATMENT_TYPES,
-        **{f"customer.{name}": kind for name, kind in plan.customer_types.items()},
+        **{f"customer.{name}": kind for name, kind in {**plan.customer_types, **plan.aggregates.types}.items()},
         **{f"context.{name}": kind for name, kind in plan.context_types.items()},
     }
     needed = [name.removeprefix("treatment.") for name in features if name.startswith("treatment.")]

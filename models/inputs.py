@@ -27,7 +27,7 @@ TREATMENT_TYPES: Mapping[str, AttributeType] = {
 def declared_types(plan: Plan) -> dict[str, str]:
     """The type of everything a model may be told, by `owner.name`."""
     owners: Mapping[str, Mapping[str, str]] = {
-        "customer": {**plan.customer_types, **plan.derived_types},
+        "customer": {**plan.customer_types, **plan.aggregates.types, **plan.derived_types},
         "context": plan.context_types,
         "treatment": TREATMENT_TYPES,
     }

@@ -1,7 +1,8 @@
 """Cases: a folder each with a catalog, a customer, a request and a time, and the decision that must come of them.
 
 customer.json   attributes (timestamps as text), consents (true or false), test, and contacts: their age before `now`
-                (such as "7d - 1us") with a treatment, or with all labels where it is not in the catalog, and `keys`
+                (such as "7d - 1us") with a treatment, or with all labels where it is not in the catalog, and `keys`;
+                and `events`: their age, type and properties, each received as it happened, in the order written
 request.json    the body of POST /next-action
 renewal.onnx    where the catalog has a model
 now             the time of the decision; beside it, where exploration draws, `seed`
@@ -22,6 +23,7 @@ from catalog.plan import Plan
 from decision.decide import Decision, Pick, Score, decide
 from decision.request import NextActionRequest, resolve
 from decision.view import view_of
+from features.applying import Sent, apply_events
 from features.customer import Consent, Contact, Customer, micros
 from models.scoring import Models, Scored
 from rules.programs import Frame
@@ -76,7 +78,18 @@ def _customer(data: dict[str, Any], plan: Plan, now: int) -> Customer:
     attributes = {name: _attribute(plan, name, value) for name, value in data.get("attributes", {}).items()}
     consents = {name: Consent(granted, now - 1) for name, granted in data.get("consents", {}).items()}
     contacts = tuple(_contact(plan, contact, now) for contact in data.get("contacts", ()))
-    return customer_of(attributes, consents, contacts, data.get("test", False))
+    customer = customer_of(attributes, consents, contacts, data.get("test", False))
+    for number, event in enumerate(data.get("events", ())):
+        customer = _after(plan, customer, f"e-{number}", event, now)
+    return customer
+
+
+def _after(plan: Plan, customer: Customer, event_id: str, event: dict[str, Any], now: int) -> Customer:
+    at = now - microseconds(event["age"])
+    sent = Sent(event_id, "c-1", event["type"], at, event.get("properties", {}))
+    applied = apply_events(plan, customer, [sent], at)
+    assert [result.status for result in applied.results] == ["stored"], applied.results
+    return applied.customer
 
 
 def _attribute(plan: Plan, name: str, value: Any) -> Any:

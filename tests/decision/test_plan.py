@@ -65,7 +65,7 @@ channels: {web: {direction: inbound}}
     stored = {**fitting, "gone": 1}
     contact = Contact(5, "a", "web", "", "inbound", SOME_DECISION)
     view = view_of(plan, customer_of(stored, contacts=(contact,)))
-    assert (view.attributes, view.counted) == (fitting, ([5],))
+    assert (view.at(0).attributes, view.counted) == (fitting, ([5],))
     wrong = {"name": 1, "visits": True, "spend": 2, "vip": 1, "tags": "a"}
-    assert view_of(plan, Customer(wrong)).attributes == {}
-    assert view_of(plan, EMPTY).attributes == {}
+    assert view_of(plan, Customer(wrong)).at(0).attributes == {}
+    assert view_of(plan, EMPTY).at(0).attributes == {}

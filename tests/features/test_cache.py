@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.cache import UNKNOWN, Cache, Snapshot
+from features.cache import BYTES_A_BYTE, ENTRY_BYTES, UNKNOWN, Cache, Snapshot
 from features.customer import EMPTY, Customer
 
 
@@ -40,10 +40,29 @@ def test_the_customers_used_last_are_kept(capacity: int, steps: list[tuple[str, 
         assert (len(cache), cache.hits, cache.misses, cache.evictions) == (len(kept), hits, misses, evictions)
 
 
+@given(st.integers(700, 9_000), st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 200)), max_size=40))
+def test_as_many_are_kept_as_fit(room: int, puts: list[tuple[str, int]]) -> None:
+    cache = Cache(100, room)
+    kept: dict[str, int] = {}
+    evictions = 0
+    for number, (name, length) in enumerate(puts):
+        kept.pop(name, None)
+        kept[name] = ENTRY_BYTES + BYTES_A_BYTE * length
+        while sum(kept.values()) > room:
+            kept.pop(next(iter(kept)))
+            evictions += 1
+        cache.put(name, Snapshot(b"%016d" % number, number, b"x" * length, EMPTY))
+        assert (cache.bytes, len(cache), cache.evictions) == (sum(kept.values()), len(kept), evictions)
+        assert all(cache.peek(each) for each in kept)
+    for name in "abcdef":
+        cache.forget(name)
+    assert (cache.bytes, len(cache)) == (0, 0)
+
+
 def test_a_view_is_computed_once_per_owner_and_snapshot() -> None:
     made: list[Customer] = []
 
-    def make(customer: Customer) -> int:
+    def make(customer: Customer, before: int | None) -> int:
         made.append(customer)
         return len(made)
 

@@ -16,6 +16,7 @@ from features.customer import (
     Consent,
     Contact,
     Customer,
+    Identity,
     Labels,
     Logged,
     decode,
@@ -132,10 +133,24 @@ def test_of_old_contacts_none_is_dropped_that_is_recent_or_among_the_last(
     assert after.contacts == (*map(contact, expected), *added)
 
 
-@given(customers, st.lists(st.tuples(contacts, st.booleans()), max_size=25))
+more = st.fixed_dictionaries(
+    {},
+    optional={
+        "series": st.dictionaries(
+            st.integers(0, 2**32 - 1), st.just([[19_000], [3], [5]]) | st.integers(0, 9), max_size=3
+        ),
+        "earlier": st.just({"m": (Consent(True, 1), Consent(False, 2, "form"))}),
+        "changed": st.integers(0, 2**60),
+        "identity": st.just(Identity("", ("a", "b"), {"x": (3, "a")})),
+    },
+)
+
+
+@given(customers, more, st.lists(st.tuples(contacts, st.booleans()), max_size=25))
 def test_what_is_encoded_longer_is_the_customer_with_the_contacts_added(
-    customer: Customer, added: list[tuple[Contact, bool]]
+    customer: Customer, more: dict[str, Any], added: list[tuple[Contact, bool]]
 ) -> None:
+    customer = replace(customer, **more)
     body, span = encode(customer), None
     for contact, forgotten in added:
         after = with_contacts(customer, (contact,), -1)
@@ -165,7 +180,7 @@ def test_what_is_encoded_longer_has_lost_what_was_dropped(
         return tuple(each for place, each in enumerate(going) if place in staying)
 
     after = with_contacts(before, tuple(contact(31 + n) for n in range(added)), 20, latest, lasting)
-    longer = encode_longer(encode(before), 0, before, after)
+    longer = encode_longer(encode(before), None, before, after)
     if len(after.log) < len(before.log) + added:
         assert longer is None
     else:
@@ -177,7 +192,7 @@ def test_only_contacts_make_it_longer() -> None:
     before = customer_of({"a": 1}, {"m": Consent(True, 1)}, (contact(1), contact(2)))
     after = with_contacts(before, (contact(3),), -1)
     body = encode(before)
-    assert encode_longer(body, 0, before, after) is not None
+    assert encode_longer(body, None, before, after) is not None
     for other in (
         before,
         with_attributes(after, {"a": 2}),
@@ -186,8 +201,21 @@ def test_only_contacts_make_it_longer() -> None:
         replace(after, erased=1),
         replace(after, log=after.log[1:]),
         replace(after, labels=(*after.labels, Labels("x", "", "", ""))),
+        replace(after, series={1: 2}),
+        replace(after, earlier={"m": (Consent(False, 0),)}),
+        replace(after, changed=1),
+        replace(after, identity=Identity("c-2")),
     ):
-        assert encode_longer(body, 0, before, other) is None
+        assert encode_longer(body, None, before, other) is None
+
+
+def test_a_state_of_before_events_is_read_and_written_anew() -> None:
+    """It had six fields, and contacts of three."""
+    before = customer_of({"a": 1}, contacts=(contact(1), contact(2)))
+    whole = msgspec.msgpack.decode(encode(before))
+    old = msgspec.msgpack.encode([*whole[:5], [entry[:3] for entry in whole[5]]])
+    assert decode(old) == before
+    assert encode_longer(old, None, decode(old), with_contacts(decode(old), (contact(3),), -1)) is None
 
 
 @given(

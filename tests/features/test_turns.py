@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from features.turns import Turns
 from features.deadline import Deadline
+from features.turns import Turns
 
 pytestmark = pytest.mark.anyio
 

@@ -8,6 +8,7 @@ import pytest
 from catalog.building import build_plan, load_plan
 from catalog.diagnostics import CatalogError
 from catalog.loading import check_catalog, load_catalog
+from models.inputs import declared_types, reader_of
 from rules.masks import bits
 
 CATALOG = """catalog: 1
@@ -85,3 +86,18 @@ def test_a_file_that_is_still_to_be_made(tmp_path: Path) -> None:
         load_catalog(folder)
     plan = build_plan(load_catalog(folder, trained=False))
     assert (plan.models["likely"].path, plan.models["likely"].sha256) == (folder / "likely.onnx", "")
+
+
+def test_models_may_be_told_what_is_kept_and_computed(tmp_path: Path) -> None:
+    text = CATALOG.replace("features: [customer.visits]", "features: [customer.visits, customer.logins, customer.well]")
+    text += "events: {login: {}}\naggregates: {logins: {count: login}}\n"
+    text += (
+        "scores: {well: {parts: {all: {value: customer.logins > 3, weight: 1}}}}\nsegments: {all: customer.well > 50}\n"
+    )
+    plan = load_plan(written(tmp_path, text))
+    types = declared_types(plan)
+    assert {name: types[f"customer.{name}"] for name in ("visits", "logins", "well", "segments")} == {
+        "visits": "int", "logins": "int", "well": "double", "segments": "list<string>",
+    }  # fmt: skip
+    frame = plan.frame({"logins": 4}, {}, datetime(2026, 1, 1, tzinfo=UTC))
+    assert [reader_of("customer", name, plan)(frame) for name in ("logins", "well")] == [4, 100.0]

@@ -1,0 +1,66 @@
+"""Responses: what customers did about a contact, kept with the contact that it answers. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from catalog.plan import Plan
+from features.customer import Consent, Customer, Labels, Logged, Response, with_consent
+from features.events import Event
+from features.series import LARGEST
+
+NO_MORE = frozenset({"unsubscribed", "complained"})
+MILLION = 1_000_000
+_MOST = 2**63 - 1
+
+
+def answered(customer: Customer, event: Event, plan: Plan) -> tuple[Customer, bool]:
+    """`customer` with `event` kept at the contacts of the decision that it names, and whether there are any.
+
+    Of a decision with several contacts, the properties `action`, `channel` and `treatment` say which are meant.
+    `unsubscribed` and `complained` are also a no to the purpose of the contact, or to every purpose where that can't be
+    told.
+    """
+    log, found = customer.log, []
+    if event.decision_id:
+        decision, changed = bytes.fromhex(event.decision_id), list(log)
+        for place, contact in enumerate(log):
+            if contact.decision == decision and _is_meant(customer.labels[contact.labels], event.properties):
+                changed[place] = _with_response(contact, event)
+                found.append(customer.labels[contact.labels])
+        customer = msgspec.structs.replace(customer, log=tuple(changed)) if found else customer
+    if event.type in NO_MORE:
+        named = [_purposes(plan, labels) for labels in found] or [plan.purposes]
+        for purpose in dict.fromkeys(purpose for purposes in named for purpose in purposes):
+            customer = with_consent(customer, purpose, Consent(False, event.at, event.type))
+    return customer, bool(found)
+
+
+def _is_meant(labels: Labels, properties: Mapping[str, Any]) -> bool:
+    named = {"action": labels.action, "channel": labels.channel, "treatment": f"{labels.action}/{labels.channel}"}
+    return all(properties.get(name) in (None, label) for name, label in named.items())
+
+
+def _with_response(contact: Logged, event: Event) -> Logged:
+    told = Response(event.type, event.at, event.at, 1, _value(event.properties.get("value")))
+    others = [each for each in contact.responses if each.kind != event.type]
+    for known in contact.responses:
+        if known.kind == event.type:
+            first, last = min(known.first, told.first), max(known.last, told.last)
+            told = Response(event.type, first, last, known.count + 1, min(known.value + told.value, _MOST))
+    responses = tuple(sorted((*others, told), key=lambda each: each.kind))
+    return msgspec.structs.replace(contact, responses=responses)
+
+
+def _value(raw: Any) -> int:
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not abs(raw) <= LARGEST:
+        return 0
+    return round(raw * MILLION)
+
+
+def _purposes(plan: Plan, labels: Labels) -> tuple[str, ...]:
+    for treatment in plan.treatments:
+        if treatment is not None and (treatment.action, treatment.channel) == (labels.action, labels.channel):
+            return () if treatment.purpose is None else (treatment.purpose,)
+    return plan.purposes
