@@ -10,21 +10,12 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from archive.folder import DECISIONS, QUARANTINE, Folder, place_of
+from archive.folder import Folder, place_of
+from archive.kinds import Kind
 from archive.progress import Progress
 from archive.reading import archived
-from archive.rows import QUARANTINE_SCHEMA, SCHEMA, Row, day_of, quarantine_table, row_of, table_of
 from archive.streams import Entry, shown
-from decision.record import RecordError
-
-ROWS_IN_GROUP = 2000
-
-
-class Bad(NamedTuple):
-    """An entry that can't be spelled out, and why."""
-
-    entry: Entry
-    why: str
+from archive.tables import Bad, Spelled, day_of, groups_of, quarantine_table
 
 
 class File(NamedTuple):
@@ -36,61 +27,63 @@ class File(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`files` by their places in the archive's folder. `records` includes the `quarantined`."""
+    """`files` by their places in the archive's folder. `rows` leaves out the `quarantined` entries."""
 
     number: int
     files: dict[str, File]
-    records: int
+    rows: int
     quarantined: int
 
 
 class Days:
-    """Entries by day: rows in the order of their decision ids, and those that are no row.
+    """Entries of a kind by day: those spelled out, in the order of their keys, and those that can't be.
 
-    The day of a row is that of its decision; of another entry, that of its writing, by the service's clock too, which
-    is `offset_us` ahead of the server's.
+    The day of an entry is what it says itself; of one that says nothing, that of its writing, by the service's clock
+    too, which is `offset_us` ahead of the server's.
     """
 
-    def __init__(self, entries: list[Entry], offset_us: int) -> None:
-        self.rows: dict[date, list[Row]] = defaultdict(list)
+    def __init__(self, kind: Kind, entries: list[Entry], offset_us: int) -> None:
+        self.kind = kind
+        self.spelled: dict[date, list[Spelled]] = defaultdict(list)
         self.bad: dict[date, list[Bad]] = defaultdict(list)
         for entry in entries:
             try:
-                row = row_of(entry)
-            except RecordError as error:
+                spelled = kind.spell(entry)
+            except ValueError as error:
                 self.bad[day_of(entry.id[0] * 1000 + offset_us)].append(Bad(entry, str(error)))
             else:
-                self.rows[day_of(row.at)].append(row)
-        for rows in self.rows.values():
-            rows.sort(key=lambda row: row.decision_id)
+                self.spelled[day_of(spelled.at)].append(spelled)
+        for day in self.spelled.values():
+            day.sort(key=lambda spelled: spelled.key)
 
     def drop_known(self, folder: Folder) -> None:
         """Takes out what the archive has already."""
-        kept = dict(folder.days(DECISIONS))
-        for day in self.rows.keys() & kept.keys():
-            known = archived(kept[day], "decision_id")
-            self.rows[day] = [row for row in self.rows[day] if (row.decision_id,) not in known]
-        kept = dict(folder.days(QUARANTINE))
+        kept = dict(folder.days(self.kind.name))
+        for day in self.spelled.keys() & kept.keys():
+            known = archived(kept[day], *self.kind.known)
+            self.spelled[day] = [spelled for spelled in self.spelled[day] if spelled.known not in known]
+        kept = dict(folder.days(self.kind.quarantine))
         for day in self.bad.keys() & kept.keys():
             known = archived(kept[day], "partition", "entry")
             self.bad[day] = [bad for bad in self.bad[day] if (bad.entry.partition, shown(bad.entry.id)) not in known]
 
     def files(self, batch: str) -> dict[str, File]:
         """By place; `batch` becomes part of their names."""
-        files = {}
-        for day, rows in self.rows.items():
-            if rows:
-                span = f"{rows[0].decision_id[:12]}-{rows[-1].decision_id[:12]}"
-                files[place_of(DECISIONS, day, f"{span}-{batch}")] = File(SCHEMA, _groups(rows))
+        kind, files = self.kind, {}
+        for day, spelled in self.spelled.items():
+            if spelled:
+                place = place_of(kind.name, day, f"{kind.span(spelled)}{batch}")
+                files[place] = File(kind.schema, groups_of(kind.schema, spelled))
         for day, bad in self.bad.items():
             if bad:
-                files[place_of(QUARANTINE, day, batch)] = File(QUARANTINE_SCHEMA, iter([quarantine_table(bad)]))
+                table = quarantine_table(kind.quarantine_schema, bad)
+                files[place_of(kind.quarantine, day, batch)] = File(kind.quarantine_schema, iter([table]))
         return files
 
 
-def batch_of(entries: list[Entry], folder: Folder, progress: Progress, offset_us: int) -> Batch:
+def batch_of(kind: Kind, entries: list[Entry], folder: Folder, progress: Progress, offset_us: int) -> Batch:
     """The batch after the last one of `progress`."""
-    days = Days(entries, offset_us)
+    days = Days(kind, entries, offset_us)
     if any(entry.id[0] <= progress.doubt_ms for entry in entries):
         days.drop_known(folder)
     number = progress.batch + 1
@@ -98,13 +91,8 @@ def batch_of(entries: list[Entry], folder: Folder, progress: Progress, offset_us
     while not all(map(folder.free, files)):  # a progress.json older than the files: nothing is ever overwritten
         number += 1
         files = days.files(_name(progress, number))
-    quarantined = sum(map(len, days.bad.values()))
-    return Batch(number, files, quarantined + sum(map(len, days.rows.values())), quarantined)
-
-
-def _groups(rows: list[Row]) -> Iterator[pa.Table]:
-    for first in range(0, len(rows), ROWS_IN_GROUP):
-        yield table_of(rows[first : first + ROWS_IN_GROUP])
+    rows = sum(spelled.count for day in days.spelled.values() for spelled in day)
+    return Batch(number, files, rows, sum(map(len, days.bad.values())))
 
 
 def _name(progress: Progress, number: int) -> str:

@@ -3,11 +3,14 @@
     archive/lock                                     held by the archiver at work; never removed
     archive/progress.json                            how far it has come
     archive/.writing/                                files under way, under temporary names
-    archive/decisions/day=YYYY-MM-DD/<name>.parquet  records
+    archive/decisions/day=YYYY-MM-DD/<name>.parquet  records of decisions
+    archive/events/day=YYYY-MM-DD/<name>.parquet     events
     archive/quarantine/day=YYYY-MM-DD/<name>.parquet what could not be read as a record
+    archive/quarantine_events/...                    what could not be read as events
 
-A file's name says from which to which decision it goes (the first 12 digits of their ids: milliseconds), which archive
-wrote it and in which batch. A name that is in place is never written to again.
+A file's name says which archive wrote it and in which batch; that of decisions begins with from which to which it goes
+(the first 12 digits of their ids: milliseconds). A file in place only changes when customers in it are erased: then as
+a whole, from one moment to the next.
 """
 
 from __future__ import annotations
@@ -25,11 +28,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from archive.errors import ArchiveBusy
+from archive.kinds import FOLDERS
 from archive.progress import Progress, read_progress, written
 
-DECISIONS, QUARANTINE = "decisions", "quarantine"
-_STATISTICS = ["decision_id", "customer_id", "decided_at", "partition", "entry"]
-_REPEATING = ["customer_id", "status", "reason", "catalog"]
+_STATISTICS = ["decision_id", "customer_id", "decided_at", "happened_at", "received_at", "partition", "entry"]
+_REPEATING = ["customer_id", "status", "reason", "catalog", "event_type", "entry"]
 
 
 class Folder:
@@ -43,7 +46,7 @@ class Folder:
     def held(self) -> Iterator[None]:
         """Makes the folder if need be. Raises ArchiveBusy if another archiver has it: not even one on its way out."""
         self._writing.mkdir(parents=True, exist_ok=True)
-        for kind in (DECISIONS, QUARANTINE):
+        for kind in FOLDERS:
             (self.root / kind).mkdir(exist_ok=True)
         _sync(self.root, self.root.parent)
         descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -76,7 +79,18 @@ class Folder:
 
     def write(self, place: str, schema: pa.Schema, groups: Iterable[pa.Table], step: Callable[[str], None]) -> None:
         """Writes the file that is to be at `place`, under its temporary name; on disk once this returns."""
-        path = self._temporary(place)
+        self._write(self._temporary(place), schema, groups, step)
+
+    def replace(self, file: Path, schema: pa.Schema, groups: Iterable[pa.Table], step: Callable[[str], None]) -> None:
+        """Puts other rows in a file in place, all of them or none; on disk once this returns."""
+        # Under a name that is never published: what is half written when it ends here must not be put in place.
+        path = self._writing / f"replacing~{file.parent.name}~{file.name}"
+        self._write(path, schema, groups, step)
+        step("rewritten")
+        path.replace(file)
+        _sync(file.parent, self._writing)
+
+    def _write(self, path: Path, schema: pa.Schema, groups: Iterable[pa.Table], step: Callable[[str], None]) -> None:
         options: dict[str, Any] = {"compression": "zstd", "write_statistics": _named(schema, _STATISTICS)}
         with path.open("wb") as file:
             with pq.ParquetWriter(file, schema, use_dictionary=_named(schema, _REPEATING), **options) as writer:
@@ -110,7 +124,7 @@ class Folder:
         return not (self.root / place).exists()
 
     def days(self, kind: str) -> list[tuple[date, Path]]:
-        """The days there are, in order, each with its folder. `kind` is DECISIONS or QUARANTINE."""
+        """The days there are, in order, each with its folder. `kind` is one of FOLDERS."""
         found = []
         for path in sorted((self.root / kind).glob("day=*")):
             try:
@@ -119,8 +133,16 @@ class Folder:
                 continue  # not ours
         return found
 
+    def files(self, kind: str) -> list[Path]:
+        """All of a kind, by day. `kind` is one of FOLDERS."""
+        return [file for _, day in self.days(kind) for file in sorted(day.glob("*.parquet"))]
+
     def remove(self, day: Path) -> None:
         shutil.rmtree(day)
+
+    def remove_file(self, file: Path) -> None:
+        file.unlink()
+        _sync(file.parent)
 
     def _temporary(self, place: str) -> Path:
         return self._writing / place.replace("/", "~")

@@ -5,25 +5,27 @@ See archive.drain for how it is used.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from archive.errors import BrokenArchive
-from archive.streams import EntryId
+from archive.streams import Entry, EntryId
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Progress(msgspec.Struct, frozen=True):
     """`id` names the archive, in the files' names and in Redis. `batch` is the number of the last batch.
 
-    `marks` holds, by partition, the last stream entry that is archived. `publishing` are the last batch's files,
-    relative to the archive's folder: those that still lie under their temporary names are to be put in place.
+    `marks` holds, by kind and partition, the last stream entry that is archived. `publishing` are the last batch's
+    files, relative to the archive's folder: those that still lie under their temporary names are to be put in place.
     Of entries up to `doubt_ms` (server time, milliseconds) the marks alone do not say whether they are archived.
     """
 
     id: str
     batch: int = 0
-    marks: dict[int, EntryId] = {}
+    marks: dict[str, dict[int, EntryId]] = {}
     publishing: tuple[str, ...] = ()
     doubt_ms: int = 0
     format: int = FORMAT
@@ -31,7 +33,28 @@ class Progress(msgspec.Struct, frozen=True):
     @property
     def latest_ms(self) -> int:
         """The server time of the latest entry that is archived, in milliseconds; 0 if there is none."""
-        return max((mark[0] for mark in self.marks.values()), default=0)
+        return max((mark[0] for marks in self.marks.values() for mark in marks.values()), default=0)
+
+    def marked(self, kind: str, entries: Iterable[Entry]) -> dict[str, dict[int, EntryId]]:
+        """The marks once these are archived, too; of a partition they are in order."""
+        return {**self.marks, kind: {**self.marks.get(kind, {}), **{entry.partition: entry.id for entry in entries}}}
+
+
+class _Before(msgspec.Struct, frozen=True):
+    """Format 1, of archives that knew decisions only."""
+
+    id: str
+    batch: int = 0
+    marks: dict[int, EntryId] = {}
+    publishing: tuple[str, ...] = ()
+    doubt_ms: int = 0
+
+    def now(self) -> Progress:
+        return Progress(self.id, self.batch, {"decisions": self.marks}, self.publishing, self.doubt_ms)
+
+
+class _Format(msgspec.Struct):
+    format: int = 1
 
 
 def doubted(progress: Progress, now_ms: int) -> Progress:
@@ -47,9 +70,11 @@ def written(progress: Progress) -> bytes:
 def read_progress(text: bytes) -> Progress:
     """Raises BrokenArchive."""
     try:
-        progress = msgspec.json.decode(text, type=Progress)
+        version = msgspec.json.decode(text, type=_Format).format
+        if version == 1:
+            return msgspec.json.decode(text, type=_Before).now()
+        if version == FORMAT:
+            return msgspec.json.decode(text, type=Progress)
     except msgspec.MsgspecError as error:
         raise BrokenArchive(f"the archive's progress.json can't be read: {error}") from None
-    if progress.format != FORMAT:
-        raise BrokenArchive(f"this archive has format {progress.format}, this Tino writes {FORMAT}")
-    return progress
+    raise BrokenArchive(f"this archive has format {version}, this Tino writes {FORMAT}")

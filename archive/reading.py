@@ -1,4 +1,4 @@
-"""Reading the archive: one record by its decision id, or all of a period. Nobody needs a lock to read.
+"""Reading decisions in the archive: one record by its decision id, or all of a period. Nobody needs a lock to read.
 
 Files are passed over by their name, then by the statistics of their row groups; of what is left only the columns asked
 for are read. A file that retention takes away under the reader counts as gone.
@@ -15,8 +15,9 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from archive.folder import DECISIONS, QUARANTINE, Folder
-from archive.rows import day_of
+from archive.folder import Folder
+from archive.kinds import DECISIONS
+from archive.tables import day_of
 from features.customer import moment
 from features.keys import parse_decision_id
 
@@ -34,12 +35,12 @@ def find(data: Path, decision_id: str) -> bytes | None:
     _, at_ms = parse_decision_id(decision_id)
     folder = Folder(data)
     days = {_day((at_ms + slack) * 1000) for slack in (-SLACK_MS, SLACK_MS)}
-    for day, path in folder.days(DECISIONS):
+    for day, path in folder.days(DECISIONS.name):
         if day in days:
             for file in _files(path, at_ms, at_ms):
                 if (record := _record_in(file, decision_id)) is not None:
                     return record
-    for _, path in folder.days(QUARANTINE):
+    for _, path in folder.days(DECISIONS.quarantine):
         for file in sorted(path.glob("*.parquet")):
             if (record := _record_in(file, decision_id)) is not None:
                 return record
@@ -54,7 +55,7 @@ def since(data: Path, at_us: int, until_us: int | None = None) -> Iterator[bytes
     until_us = _LATEST_US if until_us is None else min(until_us, _LATEST_US)
     at_us = max(at_us, 0)
     first, last = _day(at_us), _day(until_us)
-    for day, path in Folder(data).days(DECISIONS):
+    for day, path in Folder(data).days(DECISIONS.name):
         if first <= day <= last:
             for file in _files(path, at_us // 1000 - SLACK_MS, until_us // 1000 + SLACK_MS):
                 yield from _records_of(file, at_us, until_us)
@@ -64,7 +65,7 @@ def archived(day: Path, *columns: str) -> set[tuple[Any, ...]]:
     """All that a day's files say in these columns."""
     found: set[tuple[Any, ...]] = set()
     for file in sorted(day.glob("*.parquet")):
-        table = pq.read_table(file, columns=list(columns), partitioning=None)
+        table = pq.read_table(file, columns=list(columns), partitioning=None).group_by(list(columns)).aggregate([])
         found.update(zip(*(column.to_pylist() for column in table.columns), strict=True))
     return found
 
@@ -110,11 +111,16 @@ def _records_of(file: Path, at_us: int, until_us: int) -> Iterator[bytes]:
                     yield record.as_py()
 
 
-def _groups(parquet: Any, column: str, low: Any, high: Any) -> Iterator[int]:
-    """The row groups that may have a value from `low` to `high` in `column`, as far as their statistics tell."""
+def ranges(parquet: Any, column: str) -> list[tuple[Any, Any] | None]:
+    """By row group, the least and the greatest value of a column; None where the file does not tell."""
     metadata = parquet.metadata
     leaf = metadata.schema.to_arrow_schema().names.index(column)  # no column before it is nested
-    for group in range(metadata.num_row_groups):
-        statistics = metadata.row_group(group).column(leaf).statistics
-        if statistics is None or not statistics.has_min_max or (statistics.min <= high and low <= statistics.max):
+    statistics = [metadata.row_group(group).column(leaf).statistics for group in range(metadata.num_row_groups)]
+    return [(each.min, each.max) if each is not None and each.has_min_max else None for each in statistics]
+
+
+def _groups(parquet: Any, column: str, low: Any, high: Any) -> Iterator[int]:
+    """The row groups that may have a value from `low` to `high` in `column`, as far as their statistics tell."""
+    for group, span in enumerate(ranges(parquet, column)):
+        if span is None or (span[0] <= high and low <= span[1]):
             yield group

@@ -8,11 +8,12 @@ from itertools import islice
 from pathlib import Path
 
 from archive import reading
+from archive.kinds import DECISIONS
+from archive.streams import PAGE, every_entry
 from decision.record import RecordError, read_record
 from features.keys import parse_decision_id
 from features.ledger import RECORD_SLACK_MS, Ledger
 
-PAGE = 250
 WITHIN = 30.0
 
 
@@ -68,25 +69,10 @@ class Records:
         return None
 
     async def _stream(self, partition: int, from_ms: int) -> AsyncIterator[tuple[str, bytes]]:
-        """Decision ids and records of a partition's stream, of entries from `from_ms` on (server time).
-
-        Up to the last that is there at the start: on a busy stream there would be no end to it.
-        """
-        link, stream, start = self._ledger.link, self._ledger.layout.decisions(partition), str(from_ms)
-        last = await link.ask("XREVRANGE", stream, "+", "-", "COUNT", 1, within=WITHIN)
-        if not last:
-            return
-        while True:
-            page = await link.ask("XRANGE", stream, start, last[0][0], "COUNT", PAGE, within=WITHIN)
-            for _, fields in page:
-                match fields:
-                    case [b"d", decision_id, b"r", body]:
-                        yield decision_id.decode(errors="replace"), bytes(body)
-                    case _:
-                        yield "", bytes(fields[-1])  # none of Tino's: whoever reads it is to say so
-            if len(page) < PAGE:
-                return
-            start = f"({page[-1][0].decode()}"
+        """Decision ids and records of a partition's stream, of entries from `from_ms` on (server time)."""
+        async for page in every_entry(self._ledger.link, self._ledger.layout, DECISIONS.source, partition, from_ms):
+            for entry in page:
+                yield entry.name, entry.body
 
 
 async def _unhurried(records: Iterator[bytes]) -> AsyncIterator[bytes]:

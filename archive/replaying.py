@@ -39,11 +39,14 @@ STORE_AWAY = 3  # what the process ends with when Redis is not up to it
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """`record` is None where it can't be read; `trouble` says why a decision could not be made again."""
+    """`record` is None where it can't be read, `plan`, which it was made by, where that can't; `trouble` says why a
+    decision could not be made again.
+    """
 
     record: Record | None
     differences: tuple[Difference, ...] = ()
     trouble: str | None = None
+    plan: Plan | None = None
 
     @property
     def identical(self) -> bool:
@@ -85,7 +88,7 @@ class Replaying:
         except (BundleError, ModelError) as error:
             return Replayed(record, trouble=str(error))
         try:
-            return Replayed(record, tuple(replay(plan, record, models)))
+            return Replayed(record, tuple(replay(plan, record, models)), plan=plan)
         except ReplayError as error:
             return Replayed(record, trouble=str(error))
         except Exception as error:  # noqa: BLE001 - a damaged record may hold anything, and the others are to be heard
@@ -122,15 +125,15 @@ async def found_and_made_again(wanted: Wanted) -> bytes:
             return b"null"
         with Replaying(CatalogStore(store.ledger.link)) as replaying:
             replayed = await replaying.again(body)
-        return orjson.dumps({"decision": _spelled(replayed.record), "replay": replayed.as_data()}, option=OPTIONS)
+        return orjson.dumps({"decision": _spelled(replayed), "replay": replayed.as_data()}, option=OPTIONS)
     finally:
         await store.ledger.link.close()
 
 
-def _spelled(record: Record | None) -> dict[str, Any] | None:
+def _spelled(replayed: Replayed) -> dict[str, Any] | None:
     """None where it can't be: replaying it has said why."""
     try:
-        return None if record is None else as_data(record)
+        return None if replayed.record is None else as_data(replayed.record, replayed.plan)
     except ValueError:
         return None
 

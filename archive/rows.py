@@ -6,14 +6,14 @@ the exact bytes from the stream.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
 import msgspec
 import pyarrow as pa
 
-from archive.streams import Entry, shown
+from archive.streams import Entry
+from archive.tables import LATEST_US, Spelled
 from decision.record import Record, RecordError, read_record
 
 _ACTION = pa.struct(
@@ -50,18 +50,6 @@ SCHEMA = pa.schema(
     ],
     metadata={"tino.archive": "1"},
 )
-QUARANTINE_SCHEMA = pa.schema(
-    [
-        ("partition", pa.int32()),
-        ("entry", pa.string()),
-        ("decision_id", pa.string()),
-        ("why", pa.string()),
-        ("record", pa.binary()),
-    ],
-    metadata={"tino.archive": "1"},
-)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST_US = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
 class _Action(TypedDict, total=False):
@@ -86,27 +74,20 @@ _answer = msgspec.json.Decoder(_Answer).decode
 _actions = msgspec.json.Decoder(list[_Action]).decode
 
 
-class Row(msgspec.Struct):
-    """`columns` are those of SCHEMA, in order. `at` is service time in microseconds since 1970."""
-
-    decision_id: str
-    at: int
-    columns: tuple[Any, ...]
-
-
-def row_of(entry: Entry) -> Row:
+def spelled_record(entry: Entry) -> Spelled:
     """Raises RecordError where the entry's bytes are no record that this version can spell out."""
-    if not entry.decision_id:
+    if not entry.name:
         raise RecordError("this entry of the stream is none of Tino's")
-    record = read_record(entry.record)
-    if record.id != entry.decision_id:
+    record = read_record(entry.body)
+    if record.id != entry.name:
         raise RecordError(f"this record is of decision {record.id}")
-    if not 0 <= record.at < _LATEST_US:
+    if not 0 <= record.at < LATEST_US:
         raise RecordError(f"the time of this record lies outside the years 1970 to 9998: {record.at}")
     try:
-        return Row(record.id, record.at, _columns(record, entry.record))
+        columns = _columns(record, entry.body)
     except (msgspec.MsgspecError, ValueError) as error:
         raise RecordError(f"this record can't be spelled out: {error}") from None
+    return Spelled((record.id,), (record.id,), record.at, 1, lambda: (columns,))
 
 
 def _columns(record: Record, body: bytes) -> tuple[Any, ...]:
@@ -138,26 +119,3 @@ def _bits(number: int, bits: int) -> int:
     if not 0 <= number < 1 << bits:
         raise ValueError(f"{number} is no number of {bits} bits")
     return number
-
-
-def table_of(rows: Sequence[Row]) -> pa.Table:
-    columns = zip(*(row.columns for row in rows), strict=True)
-    arrays = [
-        # Arrow makes decimals from integers of its own, but not from Python's.
-        pa.array(column, pa.uint64()).cast(field.type) if field.name == "seed" else pa.array(column, field.type)
-        for field, column in zip(SCHEMA, columns, strict=True)
-    ]
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
-
-
-def quarantine_table(entries: Iterable[tuple[Entry, str]]) -> pa.Table:
-    """Of entries that are no row, each with why."""
-    rows = [(entry.partition, shown(entry.id), entry.decision_id, why, entry.record) for entry, why in entries]
-    columns = zip(*rows, strict=True)
-    arrays = [pa.array(column, field.type) for field, column in zip(QUARANTINE_SCHEMA, columns, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=QUARANTINE_SCHEMA)
-
-
-def day_of(at_us: int) -> date:
-    """The day, in UTC, of a time in microseconds since 1970."""
-    return (_EPOCH + timedelta(microseconds=at_us)).date()

@@ -70,6 +70,8 @@ async def keep_archiving(
 def told(drained: Drained) -> str:
     """In a sentence."""
     records, files = _counted(drained.records, "record"), _counted(drained.files, "file")
+    if drained.events:
+        records += f" and {_counted(drained.events, 'event')}"
     text = f"archived {records} in {files}, trimmed {drained.trimmed:,} from Redis"
     if drained.quarantined:
         text += f"; {drained.quarantined} could not be read and lie in quarantine"

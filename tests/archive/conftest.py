@@ -8,8 +8,11 @@ import pytest
 from archive.running import Place
 from features import redis_probe
 from features.keys import Layout, open_layout
+from features.ledger import Ledger
 from features.link import Link
+from features.opening import open_store
 from features.redis_server import EmbeddedRedis
+from tests.archive.filled import Filled
 from tests.archive.streams import Streams
 
 
@@ -44,5 +47,18 @@ async def layout(link: Link) -> Layout:
 
 
 @pytest.fixture
+async def ledger(place: Place) -> AsyncIterator[Ledger]:
+    """Of a service that runs on it."""
+    store = await open_store(place.url, keep_clock=False)
+    yield store.ledger
+    await store.ledger.link.close()
+
+
+@pytest.fixture
 async def streams(link: Link, layout: Layout) -> Streams:
     return Streams(link, layout)
+
+
+@pytest.fixture
+def filled(streams: Streams, layout: Layout, place: Place) -> Filled:
+    return Filled(streams, layout, place.data)

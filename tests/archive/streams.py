@@ -1,6 +1,7 @@
 """Records of made-up decisions, put into streams as a commit puts them; and what an archive holds of them."""
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,19 @@ from archive.drain import Terms
 from catalog.bundle import Bundle
 from decision.record import RECORD_VERSION, Outcome, Record
 from features.catalogs import CatalogStore
+from features.events import Event, pack_events, unpack_events
 from features.keys import META, Layout, new_decision_id
 from features.link import Link
 
 DAY_US = 86_400_000_000
+HOUR_US = DAY_US // 24
 NOON = 1_506_859_200_000_000  # 2017-10-01 12:00 UTC
 ACTION = {
     "action": "hello", "treatment": "hello/web", "channel": "web", "placement": "top", "content": {"title": "Hello"},
     "propensity": 0.25, "value": 8, "priority": 2.0, "probability": 0.95, "fallback": False,
 }  # fmt: skip
 # A minute ahead, so that what was written in this very millisecond is old enough.
-AT_ONCE = Terms(min_age_ms=-60_000, keep_ms=-60_000)
+AT_ONCE = Terms(min_age_ms=-60_000, keep_ms=-60_000, keep_events_ms=-60_000)
 KEEPING = Terms(min_age_ms=-60_000)
 REQUEST = (("customer_id", "c-1"), ("channels", ["web"]))
 
@@ -42,11 +45,22 @@ def written(record: Record) -> bytes:
     return msgspec.msgpack.encode(record)
 
 
+def event_of(number: int, received: int = NOON, **changed: Any) -> Event:
+    """An event stored at `received` (microseconds since 1970), an hour after it happened."""
+    properties = {"amount": number / 4, "department": f"d-{number % 7}"}
+    plain = Event(f"e-{number}", "purchase", received - HOUR_US, received, properties)
+    return msgspec.structs.replace(plain, **changed)
+
+
+Events = dict[str, list[Event]]
+"""By customer, in the order in which they were stored."""
+
+
 class Streams:
     """Puts entries into streams and says what is in them."""
 
     def __init__(self, link: Link, layout: Layout) -> None:
-        self._link = link
+        self.link = link
         self._layout = layout
 
     async def add(self, partition: int, decision_id: str, record: bytes) -> bytes:
@@ -64,6 +78,29 @@ class Streams:
             await self.add(partition, record.id, put[record.id])
         return put
 
+    async def add_events(self, customer_id: str, events: Sequence[Event]) -> bytes:
+        """As a commit does; gives the entry's id."""
+        stream = self._layout.events(self._layout.partition(customer_id))
+        return bytes(await self.ask("XADD", stream, "*", "c", customer_id, "e", pack_events(events)))
+
+    async def fill_events(self, count: int, at: int = NOON, apart: int = 1000, customers: int = 50) -> Events:
+        """So many entries, `apart` microseconds from each other, of one, two or three events."""
+        put: Events = defaultdict(list)
+        for number in range(count):
+            customer_id, received = f"c-{number % customers}", at + number * apart
+            events = [event_of(1000 * number + each, received) for each in range(1 + number % 3)]
+            await self.add_events(customer_id, events)
+            put[customer_id] += events
+        return dict(put)
+
+    async def events_left(self) -> Events:
+        """Every event that is still in Redis."""
+        found: Events = defaultdict(list)
+        for partition in range(self._layout.partitions):
+            for _, (_, customer_id, _, body) in await self.ask("XRANGE", self._layout.events(partition), "-", "+"):
+                found[customer_id.decode()] += unpack_events(body)
+        return dict(found)
+
     async def set_clock(self, at: int) -> None:
         """The service's, in microseconds since 1970: retention goes by it."""
         seconds, _ = await self.ask("TIME")
@@ -71,7 +108,7 @@ class Streams:
 
     async def put_in_force(self, retention: Mapping[str, str]) -> None:
         """A catalog with this retention."""
-        catalogs, values = CatalogStore(self._link), {"retention": retention}
+        catalogs, values = CatalogStore(self.link), {"retention": retention}
         before = await catalogs.in_force()
         await catalogs.keep(f"sha256:{before.epoch}", Bundle(orjson.dumps(values), {}))
         await catalogs.put_in_force(f"sha256:{before.epoch}", before)
@@ -88,7 +125,7 @@ class Streams:
         return self._layout.decisions(partition)
 
     async def ask(self, *words: bytes | str | int) -> Any:
-        return await self._link.ask(*words, within=30)
+        return await self.link.ask(*words, within=30)
 
 
 def files(data: Path, kind: str = "decisions") -> list[Path]:
@@ -102,6 +139,20 @@ def archived(data: Path) -> list[tuple[str, bytes]]:
         table = pq.read_table(file, columns=["decision_id", "record"], partitioning=None)
         rows += zip(*(column.to_pylist() for column in table.columns), strict=True)
     return sorted(rows)
+
+
+def archived_events(data: Path) -> list[tuple[str, str]]:
+    """Customer and event id of every row of every file."""
+    rows: list[tuple[str, str]] = []
+    for file in files(data, "events"):
+        table = pq.read_table(file, columns=["customer_id", "event_id"], partitioning=None)
+        rows += zip(*(column.to_pylist() for column in table.columns), strict=True)
+    return sorted(rows)
+
+
+def ids_of(*many: Events) -> list[tuple[str, str]]:
+    """What `archived_events` gives when each of these is there once."""
+    return sorted((customer_id, event.id) for put in many for customer_id, events in put.items() for event in events)
 
 
 def all_of(put: Mapping[str, bytes]) -> list[tuple[str, bytes]]:

@@ -10,7 +10,18 @@ import pytest
 from archive.errors import ArchiveBusy
 from archive.running import Place, archive_once
 from tests.archive.killed import STEPS, TERMS
-from tests.archive.streams import DAY_US, NOON, Streams, all_of, archived, days, files, together
+from tests.archive.streams import (
+    DAY_US,
+    NOON,
+    Streams,
+    all_of,
+    archived,
+    archived_events,
+    days,
+    files,
+    ids_of,
+    together,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chaos]
 ROOT = Path(__file__).parents[2]
@@ -30,17 +41,21 @@ async def killed_at(place: Place, step: str, times: int) -> bool:
 async def test_killed_at_a_step(place: Place, streams: Streams, step: str) -> None:
     """At the first and at a later time of that step. Two days in a batch, and one that is past retention."""
     await streams.set_clock(NOON + 4 * DAY_US)
-    await streams.put_in_force({"decisions": "2d"})
+    await streams.put_in_force({"decisions": "2d", "events": "2d"})
     old = await streams.fill(40, NOON - DAY_US)
-    put = await streams.fill(1000, NOON + 3 * DAY_US, DAY_US // 1000)
+    await streams.fill_events(40, NOON - DAY_US)
+    put = await streams.fill(600, NOON + 3 * DAY_US, DAY_US // 600)
+    events = await streams.fill_events(600, NOON + 3 * DAY_US, DAY_US // 600)
     assert await killed_at(place, step, 1)
     kept = together(dict(archived(place.data)), await streams.left())
-    assert put.items() <= kept.items() or under_way(place)
-    more = await streams.fill(30, NOON + 4 * DAY_US)
+    kept_events = {*archived_events(place.data), *ids_of(await streams.events_left())}
+    assert (put.items() <= kept.items() and kept_events.issuperset(ids_of(events))) or under_way(place)
+    more, more_events = await streams.fill(30, NOON + 4 * DAY_US), await streams.fill_events(30, NOON + 5 * DAY_US)
     await killed_at(place, step, 3)
     await archive_once(place, TERMS)
     assert archived(place.data) == all_of(together(put, more))
-    assert await streams.left() == {}
+    assert archived_events(place.data) == ids_of(events, more_events)
+    assert (await streams.left(), await streams.events_left()) == ({}, {})
     assert list((place.data / "archive" / ".writing").iterdir()) == []
     assert days(files(place.data)) == ["day=2017-10-04", "day=2017-10-05"]
     assert not old.keys() & dict(archived(place.data)).keys()

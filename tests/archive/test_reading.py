@@ -1,14 +1,14 @@
 """Records are found again, by id and by time, as the bytes they were."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from archive.batch import ROWS_IN_GROUP
 from archive.reading import SLACK_MS, find, since
 from archive.retention import expired_days
-from archive.rows import day_of
 from archive.running import Place, archive_once
+from archive.tables import ROWS_IN_GROUP, day_of
 from features.keys import new_decision_id
 from tests.archive.streams import AT_ONCE, DAY_US, KEEPING, NOON, Streams, days, files, record_of, written
 
@@ -85,4 +85,6 @@ async def test_days_past_retention_go_as_a_whole(place: Place, streams: Streams)
 
 @pytest.mark.parametrize(("now", "gone"), [(NOON + DAY_US * 3 // 2 - 1, 0), (NOON + DAY_US * 3 // 2, 1)])
 def test_a_day_is_past_when_its_last_moment_is(now: int, gone: int, tmp_path: Path) -> None:
-    assert len(expired_days([(day_of(NOON), tmp_path), (day_of(NOON + DAY_US), tmp_path)], now, DAY_US)) == gone
+    assert (
+        len(expired_days([(day_of(NOON), tmp_path), (day_of(NOON + DAY_US), tmp_path)], now, timedelta(days=1))) == gone
+    )
