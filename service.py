@@ -10,6 +10,8 @@ the redis-server, if this worker started it, is stopped last.
 import asyncio
 import contextlib
 import gc
+from collections.abc import Mapping
+from typing import Any
 
 import structlog
 
@@ -17,7 +19,7 @@ from api.application import Api
 from api.asgi import Receive, Scope, Send
 from api.auth import Door, read_keys
 from api.logs import configure_logs
-from api.next_action import NextAction
+from api.posted import Posted
 from api.reloading import Following
 from api.worker import Worker
 from archive.running import Place
@@ -55,9 +57,9 @@ class Service:
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
-    def next_action(self) -> NextAction | None:
-        """What answers at /next-action, for api.express; None before the start."""
-        return None if self._api is None else self._api.next_action
+    def express(self) -> Mapping[bytes, Posted[Any]]:
+        """What answers at which path on the express way, for api.express; nothing before the start."""
+        return {} if self._api is None else self._api.express
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -124,7 +126,11 @@ class Service:
 
     async def _open(self, worker: Worker, settings: Settings, own: LoadedCatalog | None, url: str) -> None:
         opened = await open_store(
-            url, partitions=settings.partitions, cached_customers=settings.cached_customers, now=settings.now
+            url,
+            partitions=settings.partitions,
+            cached_customers=settings.cached_customers,
+            cached_bytes=settings.cached_bytes,
+            now=settings.now,
         )
         lease, link = Lease(), opened.ledger.link
         self._store = store = LeasedStore(opened.ledger, opened.cache, opened.clock, lease)

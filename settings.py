@@ -40,6 +40,9 @@ class Settings(BaseSettings):
         default=1000, ge=1, le=60_000, description="How long a caller waits who names no deadline_ms."
     )
     cached_customers: int = Field(default=CACHED_CUSTOMERS, ge=1, description="Decoded customers kept in memory.")
+    cached_bytes: int | None = Field(
+        default=None, ge=1_000_000, description="What these may take of memory, about. Absent: no such bound."
+    )
     partitions: int = Field(
         default=PARTITIONS, ge=1, le=MOST_PARTITIONS, description="Fixed when a Redis is first used."
     )

@@ -1,4 +1,4 @@
-"""All paths together: `/next-action` by itself, everything else through FastAPI."""
+"""All paths together: `/next-action` and `/events` by themselves, everything else through FastAPI."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -11,11 +11,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match, Route
 
-from api import customers, decisions, health
+from api import customers, decisions, events, forgetting, health, merging, next_action
 from api.asgi import Receive, Scope, Send
+from api.events import Events
 from api.front import REQUEST_ID, Front
-from api.next_action import PATH, NextAction
+from api.next_action import NextAction
 from api.openapi import describe
+from api.posted import Posted
 from api.problems import Problem, internal, unavailable
 from api.worker import Worker
 from features.errors import StoreError
@@ -31,20 +33,21 @@ class Api:
     """The ASGI application of one worker, but for its start and end."""
 
     def __init__(self, worker: Worker) -> None:
-        self.next_action = NextAction(worker)
+        bare: dict[str, Posted[Any]] = {next_action.PATH: NextAction(worker), events.PATH: Events(worker)}
+        self.express = {path.encode(): each for path, each in bare.items()}
+        self._bare = bare
         self._front = Front(worker, fastapi_of(worker))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1000})
-        elif scope["path"] == PATH:
-            await self.next_action(scope, receive, send)
         else:
-            await self._front(scope, receive, send)
+            await self._bare.get(scope["path"], self._front)(scope, receive, send)
 
 
 def fastapi_of(worker: Worker) -> FastAPI:
-    routers = (customers.routes(worker), decisions.routes(worker), health.routes(worker))
+    rooms = (customers, merging, forgetting, decisions, health)
+    routers = [room.routes(worker) for room in rooms]
     app = FastAPI(
         title=TITLE,
         version=VERSION,

@@ -24,10 +24,14 @@ class _DuplicateKeyError(ValueError):
     pass
 
 
+def media_type(headers: RequestHeaders) -> bytes:
+    """Without its parameters, in lower case; empty where there is none."""
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+
+
 def require_json(headers: RequestHeaders) -> None:
     """Raises Problem unless the body says it is application/json."""
-    given = headers.get(b"content-type", b"")
-    if given != b"application/json" and given.partition(b";")[0].strip().lower() != b"application/json":
+    if media_type(headers) != b"application/json":
         raise Problem("unsupported_media_type", "send the body with Content-Type: application/json")
 
 
@@ -90,7 +94,7 @@ def decode_strictly(
         if keys_in is None or body.count(b":") != keys_in(decoded):
             _find_repeats(body.decode().lstrip())
     except msgspec.ValidationError as error:
-        raise _misfit(str(error)) from None
+        raise misfit(str(error)) from None
     except _DuplicateKeyError as error:
         raise Problem("duplicate_key", str(error)) from None
     except RecursionError:
@@ -114,7 +118,7 @@ def _refuse_repeats(pairs: list[tuple[str, Any]]) -> None:
 _find_repeats = json.JSONDecoder(object_pairs_hook=_refuse_repeats).raw_decode
 
 
-def _misfit(message: str) -> Problem:
+def misfit(message: str) -> Problem:
     """msgspec says where in its own way: "Expected `int`, got `str` - at `$.placements[1].limit`"."""
     what, _, where = message.partition(" - at `$")
     pointer = where.rstrip("`").replace("[...]", "").replace("[", "/").replace("]", "").replace(".", "/")

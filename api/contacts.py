@@ -14,6 +14,17 @@ from api.problems import Problem
 from features.customer import Contact, moment
 
 Place = tuple[int, int]
+MILLION = 1_000_000
+
+
+class ResponseAnswer(BaseModel):
+    """What came of a contact, of one kind: how often, when first and last, what it was worth altogether."""
+
+    kind: str
+    count: int
+    first: str
+    last: str
+    value: float
 
 
 class ContactAnswer(BaseModel):
@@ -23,6 +34,7 @@ class ContactAnswer(BaseModel):
     group: str
     direction: str
     decision_id: str
+    responses: list[ResponseAnswer]
 
 
 class ContactsAnswer(BaseModel):
@@ -57,6 +69,16 @@ def _told(contact: Contact) -> ContactAnswer:
         group=contact.group,
         direction=contact.direction,
         decision_id=contact.decision,
+        responses=[
+            ResponseAnswer(
+                kind=each.kind,
+                count=each.count,
+                first=timestamp(each.first),
+                last=timestamp(each.last),
+                value=each.value / MILLION,
+            )
+            for each in contact.responses
+        ],
     )
 
 

@@ -7,85 +7,59 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel
 
 from api.auth import Permission
-from api.contacts import ContactsAnswer, page, timestamp
+from api.contacts import ContactsAnswer, page
 from api.customer_bodies import ConsentBody, CustomerBody, CustomerPatch, must_be_declared, read, stated
 from api.customer_changes import patched, replaced, statement
 from api.paths import CustomerId, JsonBody, Purpose
 from api.permits import permit
 from api.problems import Problem
+from api.profile import ConsentAnswer, ProfileAnswer, StatedAnswer, as_stated, consent, profile
 from api.worker import Worker
-from features.customer import Consent, Customer
+from features.cache import Snapshot
+from features.customer import Customer
+from features.identity import root_of, update
 from features.store import Change
 
 
-class ConsentAnswer(BaseModel):
-    """The statement in force. `at` is when it was made."""
-
-    granted: bool
-    at: str
-    source: str
-
-
-class CustomerAnswer(BaseModel):
-    """All that callers stated about a customer."""
-
-    customer_id: str
-    attributes: dict[str, Any]
-    consents: dict[str, ConsentAnswer]
-    test: bool
-
-
-def _told(customer_id: str, customer: Customer) -> Response:
+def _told(answer: dict[str, Any]) -> Response:
     """orjson writes attributes: integers of 64 bits as they are, timestamps in UTC."""
-    answer = {
-        "customer_id": customer_id,
-        "attributes": customer.attributes,
-        "consents": {purpose: _consent(consent) for purpose, consent in customer.consents.items()},
-        "test": customer.test,
-    }
     return Response(orjson.dumps(answer, option=orjson.OPT_UTC_Z), media_type="application/json")
-
-
-def _consent(consent: Consent) -> dict[str, Any]:
-    return {"granted": consent.granted, "at": timestamp(consent.at), "source": consent.source}
 
 
 def routes(worker: Worker) -> APIRouter:
     router = APIRouter(tags=["customers"], dependencies=[permit(worker, Permission.INGEST)])
 
-    async def known(customer_id: str) -> Customer:
-        snapshot = await worker.ready_engine.store.snapshot(customer_id, worker.deadline(), fresh=True)
+    async def known(customer_id: str) -> tuple[str, Snapshot]:
+        """Whom the id stands for. Raises Problem."""
+        store = worker.ready_engine.store
+        root, snapshot = await root_of(store, customer_id, worker.deadline(), fresh=True)
         if not snapshot.customer.known:
             raise Problem("unknown_customer", "nothing is known about this customer", parameter="customer_id")
-        return snapshot.customer
+        return root, snapshot
 
-    async def update(customer_id: str, change: Change) -> Customer:
-        snapshot = await worker.ready_engine.store.update(customer_id, change, worker.deadline())
-        return snapshot.customer
+    async def changed(customer_id: str, change: Change) -> tuple[str, Customer]:
+        root, snapshot = await update(worker.ready_engine.store, customer_id, change, worker.deadline())
+        return root, snapshot.customer
 
-    @router.get("/customers/{customer_id}", response_model=CustomerAnswer, summary="What is known of a customer")
+    @router.get("/customers/{customer_id}", response_model=ProfileAnswer, summary="What is known of a customer")
     async def get_customer(customer_id: CustomerId) -> Response:
-        return _told(customer_id, await known(customer_id))
+        engine = worker.ready_engine
+        root, snapshot = await known(customer_id)
+        return _told(profile(engine.plan, root, snapshot.customer, engine.store.now_for(snapshot)))
 
-    @router.put("/customers/{customer_id}", response_model=CustomerAnswer, summary="State a customer as a whole")
+    @router.put("/customers/{customer_id}", response_model=StatedAnswer, summary="State a customer as a whole")
     async def put_customer(customer_id: CustomerId, sent: JsonBody) -> Response:
         body = read(CustomerBody, sent)
         change = replaced(stated(worker.ready_engine.plan, body, removing=False), body)
-        return _told(customer_id, await update(customer_id, change))
+        return _told(as_stated(*await changed(customer_id, change)))
 
-    @router.patch("/customers/{customer_id}", response_model=CustomerAnswer, summary="Change some of a customer")
+    @router.patch("/customers/{customer_id}", response_model=StatedAnswer, summary="Change some of a customer")
     async def patch_customer(customer_id: CustomerId, sent: JsonBody) -> Response:
         body = read(CustomerPatch, sent)
         change = patched(stated(worker.ready_engine.plan, body, removing=True), body)
-        return _told(customer_id, await update(customer_id, change))
-
-    @router.delete("/customers/{customer_id}", status_code=204, summary="Forget a customer")
-    async def delete_customer(customer_id: CustomerId) -> None:
-        if not await worker.ready_engine.store.erase(customer_id, worker.deadline()):
-            raise Problem("unknown_customer", "nothing is known about this customer", parameter="customer_id")
+        return _told(as_stated(*await changed(customer_id, change)))
 
     @router.put(
         "/customers/{customer_id}/consents/{purpose}",
@@ -95,8 +69,8 @@ def routes(worker: Worker) -> APIRouter:
     async def put_consent(customer_id: CustomerId, purpose: Purpose, sent: JsonBody) -> dict[str, Any]:
         body = read(ConsentBody, sent)
         must_be_declared(worker.ready_engine.plan, purpose)
-        customer = await update(customer_id, statement(purpose, body))
-        return _consent(customer.consents[purpose])
+        _, customer = await changed(customer_id, statement(purpose, body))
+        return consent(customer.consents[purpose])
 
     @router.get("/customers/{customer_id}/contacts", summary="When a customer was contacted, newest first")
     async def get_contacts(
@@ -104,6 +78,7 @@ def routes(worker: Worker) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
         cursor: Annotated[str | None, Query(max_length=100)] = None,
     ) -> ContactsAnswer:
-        return page((await known(customer_id)).contacts, limit, cursor)
+        _, snapshot = await known(customer_id)
+        return page(snapshot.customer.contacts, limit, cursor)
 
     return router

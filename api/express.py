@@ -1,11 +1,11 @@
-"""The express way: uvicorn's HTTP protocol with a shorter path for `POST /next-action`.
+"""The express way: uvicorn's HTTP protocol with a shorter path for `POST /next-action` and `POST /events`.
 
 For an ordinary request uvicorn builds a scope, a cycle with its event, a task, and checks and joins the headers of the
 answer one by one, and headers and body leave in two system calls. A decision takes about as long as that. So the most
-common request, a POST to exactly this path over HTTP/1.1 with a Content-Length within the limit, on a connection with
+common request, a POST to exactly such a path over HTTP/1.1 with a Content-Length within the limit, on a connection with
 nothing else in flight, is collected here and answered with one write, in the common case without a task. Every other
 request, and everything about connections (keep-alive, pipelining, shutting down), is uvicorn's as before, and what the
-answer is comes from the same `NextAction` either way.
+answer is comes from the same `Posted` either way.
 
 A client says the same head again and again. One that was parsed, checked and let in is remembered by its bytes for as
 long as its connection lasts; when they come again, between two messages and with exactly the announced body behind
@@ -15,28 +15,29 @@ them, parsing and checking would come to the same, and are left out.
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.asgi import Scope
 from api.bodies import too_late
-from api.next_action import ANSWER_HEADERS, PATH, Admitted, NextAction
+from api.posted import ANSWER_HEADERS, Posted
 from api.problems import Problem
 
 MOST_HEADS = 8  # a connection's client has one or two, and a few lengths of body
 
-_PATH = PATH.encode()
 _CLOSE = b"connection: close\r\n"
 Header = tuple[bytes, bytes]
 
 
 class _Head(NamedTuple):
-    """A head that was let in: the length it announces, what it comes to, its headers."""
+    """A head that was let in: the length it announces, what it comes to, its headers, who answers."""
 
     length: int
-    admitted: Admitted
+    admitted: Any
     headers: list[Header]
+    handler: Posted[Any]
 
 
 class _AnswerHead:
@@ -55,10 +56,15 @@ _answer_head = _AnswerHead()
 class _Express:
     """A request on the express way, and where its answer goes; also what uvicorn's protocol asks of a cycle."""
 
-    __slots__ = ("body", "disconnected", "headers", "keep_alive", "message_event", "protocol", "response_complete")
+    __slots__ = (
+        "body", "disconnected", "handler", "headers", "keep_alive", "message_event", "protocol", "response_complete",
+    )  # fmt: skip
 
-    def __init__(self, protocol: "ExpressProtocol", headers: list[Header], message_event: asyncio.Event) -> None:
+    def __init__(
+        self, protocol: "ExpressProtocol", handler: Posted[Any], headers: list[Header], message_event: asyncio.Event
+    ) -> None:
         self.protocol = protocol
+        self.handler = handler
         self.headers = headers
         self.body = b""
         self.keep_alive = True
@@ -79,7 +85,7 @@ class ExpressProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._nobody_waits = asyncio.Event()
-        self._answering: NextAction | None = None
+        self._answering: Mapping[bytes, Posted[Any]] = {}
         self._express: _Express | None = None
         self._late: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
@@ -88,21 +94,21 @@ class ExpressProtocol(HttpToolsProtocol):
         self._heads: dict[bytes, _Head] = {}
 
     def data_received(self, data: bytes) -> None:
-        handler = self._handler()
-        if self._between and handler is not None:
+        if self._between:
             end = data.find(b"\r\n\r\n") + 4
             known = self._heads.get(data[:end])
             if known is not None and len(data) - end == known.length and self._is_idle():
-                express = self.cycle = _Express(self, known.headers, self._nobody_waits)  # type: ignore[assignment]
+                express = _Express(self, known.handler, known.headers, self._nobody_waits)
+                self.cycle = express  # type: ignore[assignment]
                 express.body = data[end:]
-                self._start(express, known.admitted, handler)
+                self._start(express, known.admitted)
                 return
             self._whole = data
         else:
             self._whole = b""
         super().data_received(data)
-        if self._express is not None and self._late is None and handler is not None:  # not all of its body is here
-            self._late = self.loop.call_later(handler.worker.body_seconds, self._give_up)
+        if self._express is not None and self._late is None:  # not all of its body is here
+            self._late = self.loop.call_later(self._express.handler.worker.body_seconds, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -117,8 +123,10 @@ class ExpressProtocol(HttpToolsProtocol):
         self.headers = []
 
     def on_headers_complete(self) -> None:
-        if self._is_express():
-            self._express = self.cycle = _Express(self, self.headers, self._nobody_waits)  # type: ignore[assignment]
+        handler = self._handler()
+        if handler is not None and self._is_express(handler):
+            self._express = _Express(self, handler, self.headers, self._nobody_waits)
+            self.cycle = self._express  # type: ignore[assignment]
             return
         url, headers, expect = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
@@ -139,22 +147,18 @@ class ExpressProtocol(HttpToolsProtocol):
         if express is None:
             super().on_message_complete()
             return
-        handler = self._handler()
-        if handler is None:  # can't be: there was one when the headers had come
-            self.transport.abort()
-            return
-        self._collected(express, handler)
+        self._collected(express)
 
-    def _collected(self, express: _Express, handler: NextAction) -> None:
+    def _collected(self, express: _Express) -> None:
         try:
-            admitted = handler.admit(self._scope(express))
+            admitted = express.handler.admit(self._scope(express))
         except Problem as problem:
-            express.refused(*handler.refuse(problem, dict(express.headers)))
+            express.refused(*express.handler.refuse(problem, dict(express.headers)))
             return
         self._remember(express, admitted)
-        self._start(express, admitted, handler)
+        self._start(express, admitted)
 
-    def _remember(self, express: _Express, admitted: Admitted) -> None:
+    def _remember(self, express: _Express, admitted: Any) -> None:
         """Keeps the head, if this message and no other came in one piece: then it ends where the first empty line is.
 
         That the lengths add up is the proof: no other reading of where the head ends leaves just this body behind it.
@@ -164,7 +168,7 @@ class ExpressProtocol(HttpToolsProtocol):
         if data.startswith(b"POST ") and len(data) == end + len(express.body):
             if len(self._heads) >= MOST_HEADS:
                 self._heads.clear()
-            self._heads[data[:end]] = _Head(len(express.body), admitted, express.headers)
+            self._heads[data[:end]] = _Head(len(express.body), admitted, express.headers, express.handler)
 
     def _in_time(self) -> None:
         if self._late is not None:
@@ -173,37 +177,30 @@ class ExpressProtocol(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         """The body has not come in time: no need for a task to say so."""
-        handler, express = self._handler(), self._express
-        if handler is None or express is None or self.transport.is_closing():
+        express = self._express
+        if express is None or self.transport.is_closing():
             return
         express.keep_alive = False
+        handler = express.handler
         self.refuse(express, *handler.refuse(too_late(handler.worker.body_seconds), dict(express.headers)))
 
-    def _is_express(self) -> bool:
-        if self.url != _PATH or self.parser.get_method() != b"POST" or self.expect_100_continue:
-            return False
-        if not self._is_idle() or self._handler() is None:
+    def _is_express(self, handler: Posted[Any]) -> bool:
+        if self.parser.get_method() != b"POST" or self.expect_100_continue or not self._is_idle():
             return False
         if self.parser.get_http_version() != "1.1" or not self.parser.should_keep_alive():
             return False
         if self.parser.should_upgrade() or self.limit_concurrency is not None:
             return False
-        return self._announces_a_fitting_body()
+        return self._announces_a_fitting_body(handler.body_limit)
 
-    def _announces_a_fitting_body(self) -> bool:
-        handler, announced = self._handler(), None
+    def _announces_a_fitting_body(self, limit: int) -> bool:
+        announced = None
         for name, value in self.headers:
             if name == b"content-length":
                 announced = value
             elif name == b"transfer-encoding":
                 return False
-        return (
-            handler is not None
-            and announced is not None
-            and announced.isdigit()
-            and len(announced) < 10
-            and (int(announced) <= handler.worker.body_limit)
-        )
+        return announced is not None and announced.isdigit() and len(announced) < 10 and int(announced) <= limit
 
     def on_response_complete(self) -> None:
         """Arms the keep-alive timeout, once for many requests: when it goes off it looks whether it is time."""
@@ -232,22 +229,22 @@ class ExpressProtocol(HttpToolsProtocol):
     def _is_idle(self) -> bool:
         return (self.cycle is None or self.cycle.response_complete) and not self.pipeline
 
-    def _handler(self) -> NextAction | None:
-        if self._answering is None:  # before the start there is none
-            self._answering = getattr(self.app, "next_action", None)
-        return self._answering
+    def _handler(self) -> Posted[Any] | None:
+        if not self._answering:  # before the start there is none
+            self._answering = getattr(self.app, "express", {})
+        return self._answering.get(self.url)
 
-    def _start(self, express: _Express, admitted: Admitted, handler: NextAction) -> None:
-        if self.flow.write_paused or not handler.at_once(admitted, express.body, express):
-            task = self.loop.create_task(self._serve(express, handler))
+    def _start(self, express: _Express, admitted: Any) -> None:
+        if self.flow.write_paused or not express.handler.at_once(admitted, express.body, express):
+            task = self.loop.create_task(self._serve(express))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 
     def _scope(self, express: _Express) -> Scope:
         return {"method": "POST", "client": self.client, "headers": express.headers}
 
-    async def _serve(self, express: _Express, handler: NextAction) -> None:
-        status, headers, body = await handler.respond(self._scope(express), express.body)
+    async def _serve(self, express: _Express) -> None:
+        status, headers, body = await express.handler.respond(self._scope(express), express.body)
         if self.flow.write_paused and not express.disconnected:
             await self.flow.drain()
         self.refuse(express, status, headers, body)

@@ -21,12 +21,12 @@ from prometheus_client import (
     multiprocess,
 )
 
+from api.event_metrics import BUCKETS, EventCounts
 from decision.deciding import Answer
 from decision.reasons import Degradation, Reason, Status
 from features.cache import Cache
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
-BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 REFRESH_SECONDS = 1.0
 
 # A second series for each, with the time it was made: of no use here.
@@ -48,10 +48,12 @@ class Metrics:
         self._latency = Histogram(
             "tino_next_action_seconds", "From the first byte of a request to its answer.", buckets=BUCKETS, registry=own
         )
+        self.events = EventCounts(own)
         self._hits = Counter("tino_cache_hits", "Customers found in memory.", registry=own)
         self._misses = Counter("tino_cache_misses", "Customers loaded from Redis.", registry=own)
         self._evictions = Counter("tino_cache_evictions", "Customers that left memory for others.", registry=own)
         self._size = Gauge("tino_cache_customers", "Customers in memory.", registry=own, multiprocess_mode="livesum")
+        self._bytes = Gauge("tino_cache_bytes", "What they take, about.", registry=own, multiprocess_mode="livesum")
         self._flying = Gauge("tino_in_flight", "Requests being answered.", registry=own, multiprocess_mode="livesum")
         self._catalog = Gauge(
             "tino_catalog_info", "Workers that serve a catalog.", ("digest", "name"), registry=own,
@@ -108,6 +110,7 @@ class Metrics:
     def refresh(self) -> None:
         """Brings in what is counted elsewhere."""
         self._flying.set(self.in_flight)
+        self.events.refresh()
         for kind, count in self._answers.items():
             self._decisions.labels(*kind).inc(count)
         self._answers.clear()
@@ -120,6 +123,7 @@ class Metrics:
         if cache is None:
             return
         self._size.set(len(cache))
+        self._bytes.set(cache.bytes)
         now = (cache.hits, cache.misses, cache.evictions)
         for counter, after, before in zip((self._hits, self._misses, self._evictions), now, self._seen, strict=True):
             counter.inc(after - before)

@@ -1,38 +1,35 @@
-"""`POST /next-action`: bare ASGI, as every layer in between would cost as much as the decision; see also api.express.
-
-The order of refusal: method, door, length, media type, body, catalog. What an answer is, is settled before its first
-byte is sent; a client that leaves is noticed by the server below, and its decision stands like any other.
+"""`POST /next-action`: the next best action for a customer; api.posted has the way of the request, api.express a
+shorter one.
 """
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
 
 import msgspec
 import structlog
 
-from api.asgi import NO_STORE, Receive, Scope, Send
+from api.asgi import Scope
 from api.auth import Permission
-from api.bodies import Disconnected, decode_strictly, read_body, refuse_announced, require_json
-from api.headers import RequestHeaders, echoed_request_id, new_request_id, refuse_repeats, request_id_for, visible
-from api.problems import Headers, Problem, internal
+from api.bodies import decode_strictly, require_json
+from api.headers import echoed_request_id, new_request_id, visible
+from api.posted import Posted, Reply
+from api.problems import Problem
 from api.worker import Worker
 from decision.deciding import Answer
 from decision.reasons import Degradation
-from decision.request import NextActionRequest, RequestError, has_controls
+from decision.request import NextActionRequest, has_controls
 
 PATH = "/next-action"
 LONGEST_KEY = 256
 SECONDS_BETWEEN_WARNINGS = 10.0
 
-ANSWER_HEADERS = ((b"content-type", b"application/json"), NO_STORE)
 _decoder = msgspec.json.Decoder(NextActionRequest)
 _log = structlog.get_logger("tino.next_action")
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What the head of a request comes to, once it was let in. The same head means the same on one connection.
+    """What the head of a request comes to, once it was let in.
 
     `request_id` is the caller's Request-Id, None where it can't be echoed.
     """
@@ -42,61 +39,26 @@ class Admitted:
     key: bytes | None
 
 
-class Reply(Protocol):
-    """Where an answer goes. One of the two is called, once."""
-
-    def answered(self, request_id: bytes, body: bytes) -> None: ...
-
-    def refused(self, status: int, headers: Headers, body: bytes) -> None: ...
-
-
-class NextAction:
-    """What answers at this path: as an ASGI application, or for a server that has the whole body in hand."""
+class NextAction(Posted[Admitted]):
+    """What answers at this path."""
 
     def __init__(self, worker: Worker) -> None:
-        self.worker = worker
+        super().__init__(worker, worker.body_limit)
         self._warned: dict[Degradation, float] = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            status, headers, body = await self.respond(scope, receive)
-        except Disconnected:
-            return
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+    def admit(self, scope: Scope) -> Admitted:
+        """What the head of a request comes to. Raises Problem."""
+        caller, headers = self.let_in(scope, Permission.DECIDE)
+        require_json(headers)
+        return Admitted(caller, echoed_request_id(headers), headers.get(b"idempotency-key"))
 
-    async def respond(self, scope: Scope, source: bytes | Receive) -> tuple[int, Headers, bytes]:
-        """Status, headers and body of the answer. `scope` needs method, client and headers; `source` is the body, or
-        where it comes from. Raises Disconnected.
-        """
-        started = perf_counter()
-        request_id = request_id_for(dict(scope["headers"]))
-        metrics = self.worker.metrics
-        metrics.in_flight += 1
-        try:
-            admitted = self.admit(scope)
-            limit, seconds = self.worker.body_limit, self.worker.body_seconds
-            body = source if isinstance(source, bytes) else await read_body(source, limit, seconds)
-            request = read_request(admitted, body)
-            answer = await self.worker.ready_engine.next_action(request, admitted.caller, self._patience(request))
-        except Disconnected:
-            raise
-        except Exception as error:  # noqa: BLE001 - the edge of the service
-            return self._refusal(self._problem(error, request_id), request_id)
-        finally:
-            metrics.in_flight -= 1
+    async def serve(self, admitted: Admitted, body: bytes, started: float) -> bytes:
+        request = read_request(admitted, body)
+        answer = await self.worker.ready_engine.next_action(request, admitted.caller, self._patience(request))
         self._count(request, answer, started)
-        return (
-            200,
-            [*ANSWER_HEADERS, (b"request-id", request_id), (b"content-length", b"%d" % len(answer.body))],
-            answer.body,
-        )
+        return answer.body
 
     def at_once(self, admitted: Admitted, body: bytes, reply: Reply) -> bool:
-        """Answers through `reply`, now or as soon as Redis has spoken, without a task.
-
-        False, and nothing has happened, where it takes one: then `respond` is the way.
-        """
         started = perf_counter()
         request_id = admitted.request_id or new_request_id()
         metrics = self.worker.metrics
@@ -106,7 +68,7 @@ class NextAction:
             def answered(answer: Answer | Exception) -> None:
                 metrics.in_flight -= 1
                 if isinstance(answer, Exception):
-                    reply.refused(*self._refusal(self._problem(answer, request_id), request_id))
+                    reply.refused(*self.refusal(answer, request_id))
                     return
                 self._count(request, answer, started)
                 reply.answered(request_id, answer.body)
@@ -115,25 +77,10 @@ class NextAction:
             if not engine.at_once(request, admitted.caller, self._patience(request), answered):
                 return False
         except Exception as error:  # noqa: BLE001 - the edge of the service
-            reply.refused(*self._refusal(self._problem(error, request_id), request_id))
+            reply.refused(*self.refusal(error, request_id))
             return True
         metrics.in_flight += 1
         return True
-
-    def admit(self, scope: Scope) -> Admitted:
-        """What the head of a request comes to. Raises Problem."""
-        if scope["method"] != "POST":
-            raise Problem("method_not_allowed", "use POST", headers=[(b"allow", b"POST")])
-        headers: RequestHeaders = dict(scope["headers"])
-        refuse_repeats(scope["headers"], headers)
-        caller = self.worker.door.admit(scope, headers, Permission.DECIDE)
-        refuse_announced(headers, self.worker.body_limit)
-        require_json(headers)
-        return Admitted(caller, echoed_request_id(headers), headers.get(b"idempotency-key"))
-
-    def refuse(self, problem: Problem, headers: RequestHeaders) -> tuple[int, Headers, bytes]:
-        """Status, headers and body of the answer to a request that is refused before it was read."""
-        return self._refusal(problem, request_id_for(headers))
 
     def _patience(self, request: NextActionRequest) -> float:
         waits = request.deadline_ms
@@ -149,20 +96,6 @@ class NextAction:
         if now - self._warned.get(why, -SECONDS_BETWEEN_WARNINGS) >= SECONDS_BETWEEN_WARNINGS:
             self._warned[why] = now
             _log.warning("answers are degraded", kind=why.value)
-
-    def _problem(self, error: Exception, request_id: bytes) -> Problem:
-        if isinstance(error, Problem):
-            return error
-        if isinstance(error, RequestError):
-            return Problem(error.code, error.message, pointer=error.pointer)
-        _log.error("unexpected error", request_id=request_id.decode(), exc_info=error)
-        return internal()
-
-    def _refusal(self, problem: Problem, request_id: bytes) -> tuple[int, Headers, bytes]:
-        self.worker.metrics.refused(problem.code)
-        body = problem.body(request_id)
-        told = [NO_STORE, (b"request-id", request_id), (b"content-length", b"%d" % len(body))]
-        return problem.status, [*problem.all_headers(), *told], body
 
 
 def read_request(admitted: Admitted, body: bytes) -> NextActionRequest:

@@ -8,8 +8,10 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api import event_document, events
 from api.answers import NextActionAnswer, ProblemAnswer
 from api.customer_bodies import ConsentBody, CustomerBody, CustomerPatch
+from api.merging import MergeBody
 from api.next_action import PATH
 from api.problems import CODES, MEDIA_TYPE, TYPE_PREFIX
 from decision.request import NextActionRequest
@@ -19,6 +21,7 @@ _BODIES: dict[tuple[str, str], type[BaseModel]] = {
     ("/customers/{customer_id}", "put"): CustomerBody,
     ("/customers/{customer_id}", "patch"): CustomerPatch,
     ("/customers/{customer_id}/consents/{purpose}", "put"): ConsentBody,
+    ("/customers/{customer_id}/merge", "post"): MergeBody,
 }
 _EVERY = (400, 401, 403, 413, 500, 503)
 _WITH_BODY = (415, 422)
@@ -43,7 +46,7 @@ def document(app: FastAPI) -> Document:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     _, own = msgspec.json.schema_components(
-        [NextActionRequest, NextActionAnswer, ProblemAnswer], ref_template=REFERENCE
+        [NextActionRequest, NextActionAnswer, ProblemAnswer, *event_document.STRUCTS], ref_template=REFERENCE
     )
     read: list[tuple[type[BaseModel], Literal["validation"]]] = [(body, "validation") for body in _BODIES.values()]
     _, bodies = models_json_schema(read, ref_template=REFERENCE.replace("{name}", "{model}"))
@@ -53,6 +56,7 @@ def document(app: FastAPI) -> Document:
     for (path, method), body in _BODIES.items():
         whole["paths"][path][method]["requestBody"] = _json_of(body.__name__, required=True)
     whole["paths"][PATH] = {"post": _next_action()}
+    whole["paths"][events.PATH] = {"post": event_document.operation(REFERENCE)}
     for operations in whole["paths"].values():
         for operation in operations.values():
             _add_problems(operation)
@@ -90,7 +94,7 @@ def _add_problems(operation: Document) -> None:
         statuses |= {*_WITH_BODY, 408}
     if operation["tags"] == ["customers"] or operation["operationId"] == "get_decision":
         statuses.add(404)
-    if operation["operationId"] == "next_action":
+    if operation["operationId"] in ("next_action", "merge_customer"):
         statuses.add(409)
     for status in sorted(statuses):
         codes = [code for code, (its, _) in CODES.items() if its == status]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +12,7 @@ import httpx
 import pytest
 
 from features.redis_server import EmbeddedRedis
-from tests.api.serving import Server, serving, settings
+from tests.api.serving import EVENTS_CATALOG, Send, Server, serving, settings
 from tests.decision.plans import LOADED
 from tests.replayed import made_again, made_again_under
 
@@ -46,23 +47,45 @@ def http(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def server(redis: EmbeddedRedis, http: str) -> Iterator[Server]:
+def server(redis: EmbeddedRedis, data: Path, http: str) -> Iterator[Server]:
     """Without keys."""
-    with serving(settings(redis_url=redis.url), http) as running:
+    with serving(settings(redis_url=redis.url, data=data), http) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def keyed(redis: EmbeddedRedis, http: str) -> Iterator[Server]:
+def keyed(redis: EmbeddedRedis, data: Path, http: str) -> Iterator[Server]:
     """With the keys above."""
     keys = ", ".join(f"{sha256(KEYS[name].encode()).hexdigest()}:{SCOPES[name]}:{name}" for name in KEYS)
-    with serving(settings(redis_url=redis.url, api_keys=keys), http) as running:
+    with serving(settings(redis_url=redis.url, data=data, api_keys=keys), http) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def events(tmp_path_factory: pytest.TempPathFactory, http: str) -> Iterator[Server]:
+    """Without keys, by a catalog that declares events."""
+    data = tmp_path_factory.mktemp("events")
+    with EmbeddedRedis.start(data) as own:
+        with serving(settings(redis_url=own.url, catalog=EVENTS_CATALOG), http) as running:
+            yield running
+        made_again_under(data)
 
 
 @pytest.fixture(scope="session")
 def client(server: Server) -> httpx.Client:
     return server.client
+
+
+@pytest.fixture
+def send(events: Server) -> Send:
+    """Posts to /events; underscores in names of headers are hyphens."""
+
+    def send(body: object, media_type: str = "application/json", **headers: str) -> httpx.Response:
+        content = body if isinstance(body, bytes) else json.dumps(body)
+        told = {name.replace("_", "-"): value for name, value in headers.items()}
+        return events.client.post("/events", content=content, headers={"content-type": media_type} | told)
+
+    return send
 
 
 @pytest.fixture

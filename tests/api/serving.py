@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ import uvicorn
 from service import Service, create_app
 from settings import Settings
 
+Send = Callable[..., httpx.Response]
 CATALOG = Path(__file__).with_name("catalog.yaml")
+EVENTS_CATALOG = Path(__file__).with_name("events.yaml")
 PATIENCE = 60.0
 
 
@@ -80,6 +82,11 @@ class Server:
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()
         return answer
+
+
+def offered(server: Server, customer_id: str) -> str:
+    """The title of what is decided for them."""
+    return str(server.ask(customer_id=customer_id)["actions"][0]["content"]["title"])
 
 
 def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:

@@ -45,6 +45,7 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TINO_BODY_LIMIT", "12"),
         ("TINO_PARTITIONS", "0"),
         ("TINO_CACHED_CUSTOMERS", "many"),
+        ("TINO_CACHED_BYTES", "999999"),
         ("TINO_APPENDFSYNC", "never"),
         ("TINO_API_KEYS", "secret"),
         ("REDIS_URL", "http://:secret@db.example"),

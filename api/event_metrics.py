@@ -1,0 +1,56 @@
+"""What is counted of events: in plain numbers, brought in when the metrics are asked for, as in api.metrics."""
+
+from bisect import bisect_left
+from collections import Counter as Tally
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from api.event_answers import REFUSED, STORED, EventAnswer
+
+BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+OTHER = "other"
+UNKNOWN_TYPE = "unknown_type"
+
+
+class EventCounts:
+    """The numbers of one worker. By type only those are told apart that the catalog knows: callers make up the rest."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._events = Counter("tino_events", "Events answered.", ("status",), registry=registry)
+        self._types = Counter("tino_events_stored", "Events stored, by type.", ("type",), registry=registry)
+        self._codes = Counter("tino_events_refused", "Events refused, by reason.", ("code",), registry=registry)
+        self._latency = Histogram(
+            "tino_events_seconds", "From a request's body to its answer.", buckets=BUCKETS, registry=registry
+        )
+        self._told: Tally[str] = Tally()
+        self._stored: Tally[str] = Tally()
+        self._refused: Tally[str] = Tally()
+        self._took = [0] * (len(BUCKETS) + 1)
+        self._seconds = 0.0
+
+    def answered(self, told: Sequence[EventAnswer], types: Sequence[str], seconds: float) -> None:
+        """One answered request: what became of its events, and their types."""
+        self._took[bisect_left(BUCKETS, seconds)] += 1
+        self._seconds += seconds
+        self._told.update([each.status for each in told])
+        for each, kind in zip(told, types, strict=True):
+            if each.status == STORED:
+                self._stored[OTHER if UNKNOWN_TYPE in each.notes else kind] += 1
+            elif each.status == REFUSED:
+                self._refused[each.code] += 1
+
+    def refresh(self) -> None:
+        for counter, tally in (
+            (self._events, self._told),
+            (self._types, self._stored),
+            (self._codes, self._refused),
+        ):
+            for label, count in tally.items():
+                counter.labels(label).inc(count)
+            tally.clear()
+        # As observing each would, for which there is no public way.
+        for bucket, count in zip(self._latency._buckets, self._took, strict=True):
+            bucket.inc(count)
+        self._latency._sum.inc(self._seconds)
+        self._took, self._seconds = [0] * len(self._took), 0.0
