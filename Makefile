@@ -7,6 +7,7 @@ DATA ?= .data/grocery
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+EVENTS := purchases redemptions campaigns
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: serve train test bench check format clean
@@ -31,12 +32,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 	@$(PIP) --require-hashes --no-deps -r requirements/grocery.txt
 	@touch $@
 
-$(DATA)/imported: .venv/grocery.done $(wildcard examples/grocery/*.py) examples/grocery/catalog.yaml
-	@$(BIN)/python -m examples.grocery.prepare --out $(DATA)/households.parquet
-	@$(BIN)/tino import customers $(DATA)/households.parquet --catalog examples/grocery --data $(DATA) --now $(NOW)
+# Once: what has happened is not to be told again when a file here is newer.
+$(DATA)/imported-events: | .venv/grocery.done
+	@$(BIN)/python -m examples.grocery.prepare --out $(DATA)/prepared
+	@$(BIN)/tino import customers $(DATA)/prepared/households.parquet --catalog examples/grocery --data $(DATA) --now $(NOW)
+	@$(BIN)/tino import events $(EVENTS:%=$(DATA)/prepared/%.parquet) --catalog examples/grocery --data $(DATA) --now $(NOW)
 	@touch $@
 
-serve: $(DATA)/imported
+serve: $(DATA)/imported-events
 	$(BIN)/tino serve --catalog examples/grocery --data $(DATA) --now $(NOW) --port $(PORT) --workers $(WORKERS)
 
 train: .venv/train.done .venv/grocery.done

@@ -1,18 +1,19 @@
-"""Invented customers of a software company, as JSON Lines that `tino import customers` takes.
+"""Invented customers of a software company and what they did, as JSON Lines that `tino import` takes.
 
-    python examples/customer-success/generate.py --customers 1000 --seed 7 --out customers.jsonl
+    python examples/customer-success/generate.py --customers 1000 --seed 7 --out made
 
-The same seed gives the same customers, and more of them begin with those of fewer. All times lie around `--as-of`
-(default 2026-06-01T09:00Z): days since, trends and terms are those of that moment.
+writes `made/customers.jsonl` and `made/events.jsonl`. The same seed gives the same, and more customers begin with those
+of fewer. All times lie around `--as-of` (default 2026-06-01T09:00Z): days since, trends and terms are those of that
+moment.
 
-How much a customer makes of the product is one number from 0 to 1; health, idle days, usage, features, projects and
-survey answers all follow from it with some noise, so that the groups the catalog looks for are there and overlap.
+How much a customer makes of the product is one number from 0 to 1; logins, features, projects, tickets and survey
+answers all follow from it with some noise, so that the groups the catalog looks for are there and overlap.
 """
 
 import argparse
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,33 +38,40 @@ MARKETS = (
     Market("en-GB", "Europe/London", ("Amelia", "George", "Isla", "Arthur", "Freya")),
 )
 PLANS = ("free", "team", "business")
+Row = dict[str, Any]
+Done = tuple[int, str, Row]  # how many days ago, the type of the event, its properties
 FEATURES = ("reports", "automations", "integrations")
 COMPANIES = ("Norte", "Faro", "Lumen", "Harbour", "Cobalt", "Alameda", "Finch", "Roble")
 TRADES = ("Studio", "Logistics", "Foods", "Clinic", "Legal", "Books")
 
 
-def customers(count: int, seed: int, as_of: datetime = AS_OF) -> Iterator[dict[str, Any]]:
-    """Rows of the catalog's attributes and consents; a key that is not there is not known."""
+class Made(NamedTuple):
+    """A row of the catalog's attributes and consents, where a key that is not there is not known; and events."""
+
+    row: Row
+    events: list[Row]
+
+
+def customers(count: int, seed: int, as_of: datetime = AS_OF) -> Iterator[Made]:
     for number in range(1, count + 1):
         # A source of its own for each, so that a change in one customer changes no other.
         yield _customer(number, random.Random(f"{seed}/{number}"), as_of)
 
 
-def _customer(number: int, draw: random.Random, as_of: datetime) -> dict[str, Any]:
+def _customer(number: int, draw: random.Random, as_of: datetime) -> Made:
     days = int(draw.expovariate(1 / 400)) % 2000
     engaged = draw.betavariate(2.2, 1.3)
-    row: dict[str, Any] = {"customer_id": f"cs-{number}"}
+    row: Row = {"customer_id": f"cs-{number}"}
     row |= _person(number, draw)
     row |= _account(number, days, draw, as_of)
-    row |= _use(min(days, 1000), engaged, draw)
-    row |= _survey(engaged, draw, as_of) if days > 60 and draw.random() < 0.4 else {}
     row |= _consents(draw)
-    return row
+    done = [*_logins(days, engaged, draw), *_use(min(days, 1000), engaged, draw), *_talk(days, engaged, draw)]
+    return Made(row, list(_events(number, done, draw, as_of)))
 
 
-def _person(number: int, draw: random.Random) -> dict[str, Any]:
+def _person(number: int, draw: random.Random) -> Row:
     market = draw.choices(MARKETS, (4, 2, 3, 1))[0]
-    person: dict[str, Any] = {
+    person: Row = {
         "first_name": draw.choice(market.names),
         "email": f"customer-{number}@example.com",
         "timezone": market.timezone,
@@ -76,10 +84,10 @@ def _person(number: int, draw: random.Random) -> dict[str, Any]:
     return person
 
 
-def _account(number: int, days: int, draw: random.Random, as_of: datetime) -> dict[str, Any]:
+def _account(number: int, days: int, draw: random.Random, as_of: datetime) -> Row:
     signed_up = as_of - timedelta(days=days, hours=draw.randint(0, 23), minutes=PAST_THE_HOUR)
     plan = draw.choices(PLANS, (3, 5, 2))[0]
-    account: dict[str, Any] = {
+    account: Row = {
         "company": f"{draw.choice(COMPANIES)} {draw.choice(TRADES)}",
         "plan": plan,
         "signed_up": _text(signed_up),
@@ -93,21 +101,42 @@ def _account(number: int, days: int, draw: random.Random, as_of: datetime) -> di
     return account
 
 
-def _use(days: int, engaged: float, draw: random.Random) -> dict[str, Any]:
+def _logins(days: int, engaged: float, draw: random.Random) -> Iterator[Done]:
+    """Of the last sixty days: at most one a day, more of them the more engaged, none in the days idle."""
     idle = min(days, int(draw.expovariate(1 / (1 + 40 * (1 - engaged) ** 3))))
-    return {
-        "health_score": round(max(0.0, min(100.0, draw.gauss(25 + 70 * engaged, 8))), 1),
-        "features_tried": [name for name in FEATURES if draw.random() < engaged * min(1.0, days / 120)],
-        "projects_done": int(days * engaged * draw.uniform(0.02, 0.12)),
-        "hours_saved": round(30 * engaged * draw.random() * min(1.0, days / 30), 1),
-        "idle_days": idle,
-        "usage_change": round(max(-100.0, draw.gauss(20 * engaged - 10, 25) - 2 * idle), 1),
-    }
+    before = 0.9 * max(0.1, engaged - 0.2)
+    lately = max(0.05, before * (1 + draw.gauss(0.4 * engaged - 0.2, 0.25)))
+    for ago in range(idle, min(days, 60)):
+        if ago == idle or draw.random() < (lately if ago < 30 else before):
+            yield ago, "login", {}
 
 
-def _survey(engaged: float, draw: random.Random, as_of: datetime) -> dict[str, Any]:
-    answered = as_of - timedelta(days=draw.randint(0, 60), hours=draw.randint(0, 23), minutes=PAST_THE_HOUR)
-    return {"nps": max(0, min(10, round(draw.gauss(3 + 7 * engaged, 1.5)))), "nps_at": _text(answered)}
+def _use(days: int, engaged: float, draw: random.Random) -> Iterator[Done]:
+    for name in FEATURES:
+        if draw.random() < engaged * min(1.0, days / 120):
+            yield draw.randrange(days), "feature", {"name": name}
+    for _ in range(int(days * engaged * draw.uniform(0.02, 0.12))):
+        yield draw.randrange(days), "project", {"hours_saved": round(10 * engaged * draw.random(), 1)}
+
+
+def _talk(days: int, engaged: float, draw: random.Random) -> Iterator[Done]:
+    """Tickets of the last six days, and answers to the survey."""
+    for ago in range(min(days, 6)):
+        if draw.random() < 0.25 * (1 - engaged):
+            yield ago, "ticket", {"urgent": draw.random() < 0.5}
+    if days > 60 and draw.random() < 0.4:
+        yield draw.randint(0, 60), "nps", {"score": max(0, min(10, round(draw.gauss(3 + 7 * engaged, 1.5))))}
+
+
+def _events(number: int, done: Iterable[Done], draw: random.Random, as_of: datetime) -> Iterator[Row]:
+    """As `POST /events` takes them, oldest first."""
+    told = [
+        (as_of - timedelta(days=ago, hours=draw.randint(0, 23), minutes=PAST_THE_HOUR), kind, properties)
+        for ago, kind, properties in done
+    ]
+    for count, (at, kind, properties) in enumerate(sorted(told, key=lambda each: each[0]), 1):
+        event = {"id": f"cs-{number}-{count}", "customer_id": f"cs-{number}", "type": kind, "at": _text(at)}
+        yield {**event, "properties": properties} if properties else event
 
 
 def _consents(draw: random.Random) -> dict[str, bool]:
@@ -124,13 +153,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Invented customers for the customer-success example.")
     parser.add_argument("--customers", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--out", type=Path, required=True, help="a file that ends in .jsonl")
+    parser.add_argument("--out", type=Path, required=True, help="a folder, made where it is not there")
     parser.add_argument("--as-of", type=datetime.fromisoformat, default=AS_OF, help="UTC, where it names no zone")
     given = parser.parse_args()
     as_of = given.as_of if given.as_of.tzinfo else given.as_of.replace(tzinfo=UTC)
-    with given.out.open("w", encoding="utf-8") as file:
-        for row in customers(given.customers, given.seed, as_of):
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    made = list(customers(given.customers, given.seed, as_of))
+    given.out.mkdir(parents=True, exist_ok=True)
+    write(given.out / "customers.jsonl", (each.row for each in made))
+    write(given.out / "events.jsonl", (event for each in made for event in each.events))
+
+
+def write(path: Path, rows: Iterable[Row]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 if __name__ == "__main__":

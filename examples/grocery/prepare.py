@@ -1,6 +1,8 @@
-"""Writes the households' profiles to a Parquet file that `tino import customers` takes.
+"""Writes the households and what happened to them to Parquet files that `tino import` takes.
 
-python -m examples.grocery.prepare --out households.parquet [--as-of 2017-10-01T00:00]
+python -m examples.grocery.prepare --out .data/grocery/prepared [--as-of 2017-10-01T00:00]
+
+`households.parquet` is for `tino import customers`, the others are for `tino import events`.
 """
 
 import os
@@ -12,10 +14,9 @@ from typing import Annotated, Any
 
 import pyarrow.parquet as pq
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from examples.grocery.profiles import build_profiles
+from examples.grocery.events import TABLES, before
+from examples.grocery.households import households
 from examples.grocery.source import DEFAULT_AS_OF, DataMissingError, find_source
 
 command = typer.Typer(add_completion=False)
@@ -23,12 +24,12 @@ command = typer.Typer(add_completion=False)
 
 @command.command()
 def prepare(
-    out: Annotated[Path, typer.Option(help="The Parquet file to write; an existing one is replaced.")],
+    out: Annotated[Path, typer.Option(help="The folder for the Parquet files; existing ones are replaced.")],
     as_of: Annotated[str, typer.Option(help="ISO 8601; without a zone it is the store's local time.")] = (
         DEFAULT_AS_OF.strftime("%Y-%m-%dT%H:%M")
     ),
 ) -> None:
-    """One row per household, as known before the given moment."""
+    """All households, and what happened to them before the given moment."""
     try:
         moment = datetime.fromisoformat(as_of)
     except ValueError:
@@ -38,26 +39,14 @@ def prepare(
     except DataMissingError as missing:
         print(missing, file=sys.stderr)
         raise typer.Exit(1) from None
-    profiles = build_with_progress(source, moment)
-    write_whole(profiles, out)
-    Console(stderr=True).print(f"{profiles.num_rows:,} households as of {moment.isoformat()} in {out}")
+    written = [write_whole(households(source), out / "households.parquet")]
+    for name, table in TABLES.items():
+        written.append(write_whole(before(table(source), moment), out / f"{name}.parquet"))
+    print(f"{', '.join(written)} in {out}", file=sys.stderr)
 
 
-def build_with_progress(source: Path, as_of: datetime) -> Any:
-    bar = Progress(
-        TextColumn("reading purchase lines"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    )
-    with bar:
-        task = bar.add_task("lines", total=None)
-        return build_profiles(source, as_of, lambda done, total: bar.update(task, completed=done, total=total))
-
-
-def write_whole(table: Any, out: Path) -> None:
-    """Writes beside the target and renames: a reader sees the old file or the new one, never a part."""
+def write_whole(table: Any, out: Path) -> str:
+    """Writes beside the target and renames: a reader sees the old file or the new one, never a part. Says what."""
     out.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
     os.close(handle)
@@ -68,6 +57,7 @@ def write_whole(table: Any, out: Path) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    return f"{table.num_rows:,} {out.stem}"
 
 
 if __name__ == "__main__":

@@ -1,26 +1,18 @@
-"""What each product is: its department, its category, whether it is the retailer's own label."""
+"""What each product is, in the words of the catalog: its department, the shelf it lies on, whose label it bears."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from examples.grocery.source import Ints, read
+from examples.grocery.source import read
 
-TOP_DEPARTMENTS = 5
-TOP_CATEGORIES = 12
-NO_DEPARTMENT = {"COUPON", "MISCELLANEOUS"}
-NO_CATEGORY = {"COUPON/MISC ITEMS", "MISCELLANEOUS"}
-BABY_CARE = {"BABY FOODS", "BABY HBC", "DIAPERS & DISPOSABLES", "INFANT FORMULA", "INFANT CARE PRODUCTS"}
-
-# A department in words fit for a message. Those left out never become a favourite: GROCERY is nearly everybody's
-# largest and says nothing, fuel and spirits are nothing a coupon here covers.
-IN_WORDS = {
+# Departments in words fit for a message; the others are called as in the data, in small letters.
+DEPARTMENTS = {
+    "CHEF SHOPPE": "restaurant",
     "COSMETICS": "beauty",
-    "DELI": "deli",
     "DRUG GM": "health and home",
     "FLORAL": "flowers",
     "GARDEN CENTER": "garden",
@@ -29,66 +21,96 @@ IN_WORDS = {
     "NUTRITION": "natural foods",
     "PASTRY": "bakery",
     "PRODUCE": "fruit and vegetables",
-    "SALAD BAR": "salad bar",
-    "SEAFOOD": "seafood",
     "SEAFOOD-PCKGD": "seafood",
+}
+NO_DEPARTMENT = {"COUPON", "MISCELLANEOUS"}
+
+# The shelves that coupons of the campaigns are for, by product category. What lies on another has no shelf.
+SHELVES = {
+    "BABY FOODS": "baby food",
+    "BABY HBC": "baby care",
+    "BACON": "breakfast meat",
+    "BAG SNACKS": "snacks",
+    "BAKING MIXES": "baking",
+    "BAKING NEEDS": "baking",
+    "BREAKFAST SAUSAGE/SANDWICHES": "breakfast meat",
+    "CAT FOOD": "cat food",
+    "CHEESE": "cheese",
+    "COLD CEREAL": "cereal",
+    "COOKIES/CONES": "cookies",
+    "CRACKERS/MISC BKD FD": "crackers",
+    "DIAPERS & DISPOSABLES": "diapers",
+    "DRY BN/VEG/POTATO/RICE": "staples",
+    "EGGS": "eggs",
+    "FLUID MILK PRODUCTS": "milk",
+    "FROZEN PIE/DESSERTS": "pies",
+    "FROZEN PIZZA": "pizza",
+    "FRUIT - SHELF STABLE": "canned food",
+    "FRZN BREAKFAST FOODS": "frozen food",
+    "FRZN MEAT/MEAT DINNERS": "dinners",
+    "FRZN POTATOES": "frozen food",
+    "FRZN VEGETABLE/VEG DSH": "frozen food",
+    "GREETING CARDS/WRAP/PARTY SPLY": "cards",
+    "HAIR CARE PRODUCTS": "hair care",
+    "HISPANIC": "dips",
+    "ICE CREAM/MILK/SHERBTS": "ice cream",
+    "INFANT CARE PRODUCTS": "baby care",
+    "INFANT FORMULA": "baby food",
+    "ISOTONIC DRINKS": "soft drinks",
+    "MAKEUP AND TREATMENT": "makeup",
+    "MARGARINES": "staples",
+    "PNT BTR/JELLY/JAMS": "spreads",
+    "REFRGRATD DOUGH PRODUCTS": "baking",
+    "REFRGRATD JUICES/DRNKS": "juice",
+    "SALADS/DIPS": "dips",
+    "SALD DRSNG/SNDWCH SPRD": "staples",
+    "SEAFOOD - FROZEN": "dinners",
+    "SOFT DRINKS": "soft drinks",
+    "SOUP": "soup",
+    "STATIONERY & SCHOOL SUPPLIES": "school",
+    "VEGETABLES - SHELF STABLE": "canned food",
+    "YOGURT": "yogurt",
 }
 
 
 @dataclass(frozen=True)
 class Products:
-    """Columns over products sorted by id; department and category are positions in the sorted lists of names."""
+    """pyarrow columns over all products, in the order of `ids`; null where there is nothing to say.
 
-    ids: Ints
-    department: Ints
-    category: Ints
-    private: NDArray[np.bool_]
-    departments: list[str]
-    categories: list[str]
+    `private_label` is 1 for what bears the retailer's own label, else 0.
+    """
 
-    def rows(self, products: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-        """The row of each product, and whether it has one: some lines name a product the list does not know."""
-        row = np.minimum(np.searchsorted(self.ids, products), len(self.ids) - 1)
-        return row, self.ids[row] == products
+    ids: Any
+    department: Any
+    shelf: Any
+    private_label: Any
 
-    def top_departments(self, cents: Ints) -> list[list[str]]:
-        return top(cents, self.departments, NO_DEPARTMENT, TOP_DEPARTMENTS)
-
-    def top_categories(self, cents: Ints) -> list[list[str]]:
-        return top(cents, self.categories, NO_CATEGORY, TOP_CATEGORIES)
-
-    def favourites(self, cents: Ints) -> list[str | None]:
-        """In words, the department with the highest spend; None where nothing was spent in one that has words."""
-        best = top(cents, self.departments, set(self.departments) - set(IN_WORDS), 1)
-        return [IN_WORDS[names[0]] if names else None for names in best]
-
-    def bought_baby_care(self, cents: Ints) -> NDArray[np.bool_]:
-        chosen = [position for position, name in enumerate(self.categories) if name in BABY_CARE]
-        bought: NDArray[np.bool_] = cents[:, chosen].sum(axis=1) > 0
-        return bought
-
-
-def top(cents: Ints, names: list[str], never: set[str], most: int) -> list[list[str]]:
-    """Per row, the names with the highest amounts above zero, highest first; equal amounts in alphabetical order."""
-    amounts = cents.copy()
-    amounts[:, [position for position, name in enumerate(names) if name in never]] = 0
-    order = np.argsort(-amounts, axis=1, kind="stable")[:, :most]
-    return [
-        [names[position] for position in positions if row[position] > 0]
-        for row, positions in zip(amounts, order, strict=True)
-    ]
+    def columns(self, products: Any) -> dict[str, Any]:
+        """What is said of each of `products`; nothing of those the list does not know."""
+        row = pc.index_in(products, self.ids)
+        return {
+            "department": self.department.take(row),
+            "shelf": self.shelf.take(row),
+            "private_label": self.private_label.take(row),
+        }
 
 
 def read_products(source: Path) -> Products:
-    table = read(source, "products", ["product_id", "department", "product_category", "brand"]).sort_by("product_id")
-    department, departments = coded(table["department"])
-    category, categories = coded(table["product_category"])
-    private = np.asarray(pc.equal(table["brand"], "Private").to_numpy(), dtype=np.bool_)
-    return Products(table["product_id"].to_numpy(), department, category, private, departments, categories)
+    table = read(source, "products", ["product_id", "department", "product_category", "brand"]).combine_chunks()
+    return Products(
+        table["product_id"].combine_chunks(),
+        named(table["department"], department),
+        named(table["product_category"], SHELVES.get),
+        pc.cast(pc.equal(table["brand"], "Private"), pa.int64()).combine_chunks(),
+    )
 
 
-def coded(column: Any) -> tuple[Ints, list[str]]:
-    """Each value as its position among the sorted distinct values."""
-    names = sorted({name or "" for name in column.to_pylist()})
-    position = {name: index for index, name in enumerate(names)}
-    return np.array([position[name or ""] for name in column.to_pylist()], dtype=np.int64), names
+def department(raw: str) -> str | None:
+    return None if raw in NO_DEPARTMENT else DEPARTMENTS.get(raw, raw.lower())
+
+
+def named(column: Any, name: Any) -> Any:
+    """Each value by its name, null where it has none."""
+    codes = column.combine_chunks().dictionary_encode()
+    names = pa.array([None if raw is None else name(raw) for raw in codes.dictionary.to_pylist()], pa.string())
+    return names.take(codes.indices)

@@ -23,13 +23,16 @@ from decision.decide import Decision, decide
 from decision.policy import KEPT_ANYWAY, lasting
 from decision.request import NextActionRequest, resolve
 from decision.view import view_of
-from features.customer import Consent, Customer, decode, encode, micros, with_attributes, with_contacts
+from features.aggregates import values_at
+from features.applying import STORED, Sent, apply_events
+from features.customer import EMPTY, Consent, Customer, decode, encode, micros, with_attributes, with_contacts
 from rules.types import coerce
 from tests.customers import SOME_DECISION
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "customer-success"
 ZONE = ZoneInfo("America/Mexico_City")
 OUTBOUND = ["email", "whatsapp", "task"]
+HOUR = 3600 * 1_000_000
 
 LUISA = {
     "first_name": "Luisa",
@@ -41,32 +44,32 @@ LUISA = {
     "contract_id": "first",
     "seats": 50,
     "seats_used": 20,
-    "health_score": 80.0,
-    "features_tried": ["reports"],
-    "projects_done": 0,
-    "hours_saved": 0.0,
-    "idle_days": 0,
-    "usage_change": 0.0,
 }
-# What the nightly import tells of her, from the day it does.
+# What the account system tells of her, from the day it does.
 CHANGES: dict[str, dict[str, Any]] = {
     "2026-01-05": {
         "signed_up": datetime(2026, 1, 5, 8, 30, tzinfo=ZONE).astimezone(UTC),
         "renewal_date": datetime(2027, 1, 5, tzinfo=ZONE).astimezone(UTC),
     },
-    "2026-03-02": {"projects_done": 10, "features_tried": ["reports", "integrations"]},
-    "2026-04-06": {"hours_saved": 12.0},
-    "2026-04-20": {"usage_change": -35.0},
-    "2026-04-27": {"usage_change": 2.0, "hours_saved": 0.0},
-    "2026-06-01": {"health_score": 52.0},
-    "2026-06-08": {"health_score": 75.0},
-    "2026-07-20": {"idle_days": 14},
-    "2026-08-05": {"idle_days": 30},
-    "2026-08-10": {"idle_days": 0},
-    "2026-09-01": {"nps": 4, "nps_at": datetime(2026, 8, 31, 18, tzinfo=ZONE).astimezone(UTC)},
     "2027-01-05": {"contract_id": "second", "renewal_date": datetime(2028, 1, 5, tzinfo=ZONE).astimezone(UTC)},
-    "2027-02-01": {"projects_done": 50},
 }
+FINISHED = ("01-08", "01-14", "01-15", "01-22", "01-30", "02-05", "02-11", "02-13", "02-26")
+# What she does on a day before nine. Besides, she logs in every morning, but for those when she is away; from the ninth
+# of August on a colleague does, too.
+EVENTS: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "2026-01-05": [("feature", {"name": "reports"})],
+    **{f"2026-{day}": [("project", {"hours_saved": 0.5})] for day in FINISHED},
+    "2026-03-02": [("project", {"hours_saved": 0.5}), ("feature", {"name": "integrations"})],
+    "2026-04-06": [("project", {"hours_saved": 12.0})],
+    "2026-06-01": [("ticket", {"urgent": True})] * 3,
+    "2026-08-09": [("login", {})] * 18,  # the whole team learns what is new
+    "2026-09-01": [("nps", {"score": 4})],
+    "2027-02-01": [("project", {"hours_saved": 0.5})] * 40,
+}  # fmt: skip
+AWAY = [
+    *(date(2026, 4, 4) + timedelta(days=2 * count) for count in range(9)),
+    *(date(2026, 7, 7) + timedelta(days=count) for count in range(33)),
+]
 THE_YEAR = """
 2026-01-05  onboarding-day-0/email
 2026-01-06  onboarding-day-1/email
@@ -115,14 +118,25 @@ def walk(plan: Plan, first: str, last: str, luisa: dict[str, Any] = LUISA) -> li
     ask = resolve(NextActionRequest("luisa", channels=OUTBOUND, limit=2), plan)
     days = []
     for day in days_between(*map(date.fromisoformat, (first, last))):
-        customer = with_attributes(customer, told.get(day, {}))
         now = micros(datetime.combine(day, time(9), ZONE))
+        customer = with_attributes(customer, told.get(day, {}), now)
+        customer = after_events(plan, customer, day, now)
         decision = decide(plan, ask, view_of(plan, customer), now, 0)
         added = contacts_of(decision, SOME_DECISION)
         customer = with_contacts(customer, added, now - plan.history, KEPT_ANYWAY, partial(lasting, plan, len(added)))
         customer = decode(encode(customer))  # as it comes back tomorrow
         days.append((day, decision))
     return days
+
+
+def after_events(plan: Plan, customer: Customer, day: date, now: int) -> Customer:
+    """With what she did an hour before `now`."""
+    logins = 0 if day in AWAY else 1 if day < AWAY[-1] else 2
+    done = [*EVENTS.get(day.isoformat(), []), *[("login", {})] * logins]
+    sent = [Sent(f"{day}/{n}", "luisa", kind, now - HOUR, properties) for n, (kind, properties) in enumerate(done)]
+    applied = apply_events(plan, customer, sent, now)
+    assert all(result == STORED for result in applied.results)
+    return applied.customer
 
 
 def days_between(first: date, last: date) -> list[date]:
@@ -167,7 +181,8 @@ def test_the_policies_keep_what_was_promised(plan: Plan) -> None:
 
 
 def test_every_text_is_there_in_both_languages(plan: Plan) -> None:
-    everything = {**LUISA, **CHANGES["2026-01-05"], "nps": 4, "nps_at": datetime(2026, 9, 1, tzinfo=UTC)}
+    kept = {"nps": 4, "nps_answers": 1, "days_since_nps": 1, "projects_done": 12, "hours_saved": 7.5, "logins_30d": 20}
+    everything = {**LUISA, **CHANGES["2026-01-05"], **kept}
     now = datetime(2026, 10, 6, 15, tzinfo=UTC)
     said = {}
     for locale in ("es-MX", "en-GB", "fr", None):
@@ -201,13 +216,27 @@ def test_the_same_seed_gives_the_same_customers(generate: ModuleType) -> None:
 
 
 def test_every_attribute_is_declared_and_none_is_left_out(plan: Plan, generate: ModuleType) -> None:
-    rows = list(generate.customers(300, 7))
+    rows = [made.row for made in generate.customers(300, 7)]
     assert {name for row in rows for name in row} == {
         *plan.customer_types, "customer_id", *(f"consent:{purpose}" for purpose in plan.purposes)
     }  # fmt: skip
     for name, kind in plan.customer_types.items():
         for row in rows:
             assert name not in row or coerce(kind, row[name]) is not None, (name, row)
+
+
+def test_every_event_is_stored_and_each_aggregate_has_a_value(plan: Plan, generate: ModuleType) -> None:
+    now, seen = micros(generate.AS_OF), set()
+    for made in generate.customers(300, 7):
+        sent = [Sent(**{**event, "at": micros(datetime.fromisoformat(event["at"]))}) for event in made.events]
+        assert len({each.id for each in sent}) == len(sent)
+        applied = apply_events(plan, EMPTY, sent, now)
+        assert {result.status for result in applied.results} <= {"stored"}
+        assert not {note for result in applied.results for note in result.notes} & {"unknown_type", "no_contact"}
+        seen |= {
+            name for name, value in values_at(plan.aggregates, applied.customer.series, now).by_name.items() if value
+        }
+    assert seen == set(plan.aggregates.types)
 
 
 def test_the_catalog_is_beyond_reproach() -> None:

@@ -37,8 +37,8 @@ def run(command: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_every_customer_is_imported(told: list[str]) -> None:
-    assert told[0] == "1000 customers stored, 0 rows left out\n"
+def test_every_customer_and_event_is_imported(told: list[str]) -> None:
+    assert told[0] == "1000 customers stored, 0 rows left out\nevents.jsonl: 40782 events stored, 0 rows left out\n"
 
 
 def test_the_run_over_everybody_comes_out_as_shown(told: list[str]) -> None:
@@ -52,6 +52,11 @@ def without_speed(text: str) -> str:
 
 def test_somebody_who_signs_in_is_shown_something(told: list[str]) -> None:
     assert '"status":"decided"' in told[3]
+
+
+def test_the_page_shows_what_the_catalog_declares() -> None:
+    (declared,) = (block.text for block in blocks(PAGE) if block.language == "yaml")
+    assert declared in (EXAMPLE / "catalog.yaml").read_text(encoding="utf-8")
 
 
 def test_the_page_names_every_action_and_file() -> None:

@@ -1,10 +1,12 @@
 """The example's model: it serves what it learned, from the same feature values, and its figures can be had again."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -12,11 +14,16 @@ from typer.testing import CliRunner
 
 from catalog.building import load_plan
 from catalog.plan import Plan
+from decision.view import view_of
 from examples.grocery import source, training
-from examples.grocery.profiles import build_profiles
+from examples.grocery.events import STAMP, before
+from examples.grocery.history import all_events, in_order
+from examples.grocery.households import households
 from examples.grocery.source import DataMissingError, find_source
+from examples.grocery.training import figures
+from features.applying import Sent, apply_events
 from features.columns import Columns, ImportRow
-from features.customer import EMPTY, decode, encode
+from features.customer import EMPTY, Customer, decode, encode, micros
 from features.rows import read_rows
 from models.contacts import Contact, read_contacts
 from models.inputs import Inputs, of_treatment
@@ -93,30 +100,56 @@ def pairs(raw: Path, table: str) -> list[tuple[int, int]]:
 def test_feature_values_are_the_same_online_and_in_training(
     raw: Path, plan: Plan, said: Metadata, contacts: list[Contact], file: Path, tmp_path: Path
 ) -> None:
-    """Campaign 13's households: imported and stored as customers that morning, and as rows to learn from."""
+    """Campaign 13's households: imported, their events sent until that morning, and as rows to learn from."""
     at = datetime(2017, 8, 8, tzinfo=source.STORE_ZONE)
     then = [contact for contact in contacts if contact.at == at]
     ids = pq.read_table(file, columns=["customer_id", "at"], filters=[("at", "=", at)])["customer_id"].to_pylist()
     assert len(then) == len(ids) == 1077
-    stored = customers(raw, plan, at, tmp_path)
+    stored = customers(raw, plan, at, ids, tmp_path)
     inputs = Inputs(said.features, plan)
     booklet = next(t for t in plan.treatments if t is not None and t.action == "late-summer-whole-store-13")
     different = 0
     for customer_id, contact in zip(ids, then, strict=True):
-        online = inputs.row(plan.frame(stored[customer_id], {}, at), of_treatment(booklet, plan))
+        attributes = view_of(plan, stored[customer_id]).at(micros(at)).attributes
+        online = inputs.row(plan.frame(attributes, {}, at), of_treatment(booklet, plan))
         learned = inputs.row(contact.frame, contact.labels)
         assert np.array_equal(online, learned), customer_id
         different += len(set(learned.tolist())) > 5
     assert different > 1000  # they are no rows of zeros
 
 
-def customers(raw: Path, plan: Plan, at: datetime, folder: Path) -> dict[str, Any]:
-    """Attributes by id, through the file that is imported and the bytes that are stored."""
-    pq.write_table(build_profiles(raw, at), folder / "households.parquet")
+def customers(raw: Path, plan: Plan, at: datetime, ids: list[str], folder: Path) -> dict[str, Customer]:
+    """Through the file that is imported, the events as they are taken when sent, and the bytes that are stored."""
+    pq.write_table(households(raw), folder / "households.parquet")
     columns = Columns(plan.customer_types, plan.purposes, zone=plan.zone)
     rows = [row for _, row in read_rows(folder / "households.parquet", columns) if isinstance(row, ImportRow)]
-    changed = {row.customer_id: row.change("import")(EMPTY, 0) for row in rows}
-    return {name: decode(encode(customer)).attributes for name, customer in changed.items()}
+    known = {row.customer_id: row.change("import")(EMPTY, 0) for row in rows if row.customer_id in ids}
+    events = all_events(raw)
+    told = before(events.filter(pc.is_in(events["customer_id"], pa.array(ids))), at)
+    for customer_id, of_them in groupby(in_order(told), itemgetter("customer_id")):
+        sent = [Sent("", customer_id, row["type"], row["at"], row) for row in of_them]
+        known[customer_id] = apply_events(plan, known[customer_id], sent, micros(at)).customer
+    return {name: decode(encode(customer)) for name, customer in known.items()}
+
+
+def test_no_row_changes_with_what_comes_at_its_contact_or_later(raw: Path, plan: Plan, file: Path) -> None:
+    """Of some households: without any event from the last contact on, and with others in their place."""
+    rows = pq.read_table(file)
+    some = rows.filter(pc.is_in(rows["customer_id"], pa.array([f"hh-{n}" for n in (1, 13, 371, 1228, 2489)])))
+    events = all_events(raw)
+    told = events.filter(pc.is_in(events["customer_id"], some["customer_id"].combine_chunks()))
+    for contact in some.to_pylist():
+        own = told.filter(pc.equal(told["customer_id"], contact["customer_id"]))
+        later = pc.greater_equal(own["at"], pa.scalar(contact["at"], STAMP))
+        assert pc.any(later).as_py()
+        dear = pc.if_else(later, pa.scalar(9999.0), own["amount"])
+        altered = own.set_column(own.column_names.index("amount"), "amount", dear)
+        made = rows.filter(
+            pc.and_(pc.equal(rows["customer_id"], contact["customer_id"]), pc.equal(rows["at"], contact["at"]))
+        ).slice(0, 1)
+        for changed in (own, own.filter(pc.invert(later)), altered):
+            for name, column in figures(plan.aggregates, changed, made).items():
+                assert column.to_pylist() == [contact[f"customer.{name}"]], name
 
 
 def test_nobody_learned_from_what_was_not_known_on_the_first_of_october(
@@ -158,7 +191,7 @@ def test_the_page_shows_what_the_catalog_declares() -> None:
 
 def test_it_scores_every_campaign_of_the_catalog(plan: Plan) -> None:
     campaigns = {bit for bit in bits(plan.declared) if plan.treatment(bit).group.startswith("campaign-type-")}
-    regular = {"visits_30d": 12, "visits_90d": 30, "spend_30d": 300.0, "spend_90d": 900.0, "basket_mean": 30.0}
+    regular = {"visits_30d": 12, "visits_90d": 30, "spend_30d": 300.0, "spend_90d": 900.0}
     models, now = Models(plan), datetime(2017, 10, 1, 9, tzinfo=source.STORE_ZONE)
     for attributes in ({}, regular):
         scored = models.score(plan.declared, plan.frame(dict(attributes), {}, now), plan)
