@@ -10,7 +10,7 @@ from types import TracebackType
 
 import msgspec
 
-from tests.exactness.messages import Command, Done, Refused, Report, Told
+from tests.exactness.messages import Command, Done, Heard, Report, Told
 
 ROOT = Path(__file__).parents[2]
 _SILENCE = 60.0
@@ -39,7 +39,7 @@ class Worker:
         stdin.write(msgspec.json.encode(command) + b"\n")
         stdin.flush()
 
-    def reports(self) -> Iterator[Told | Refused]:
+    def reports(self) -> Iterator[Heard]:
         """What the command under way reports until it is done; of a killed process, what it still said."""
         while not isinstance(report := self._reports.get(timeout=_SILENCE), Done):
             if report is None:
@@ -48,7 +48,7 @@ class Worker:
                 return
             yield report
 
-    def run(self, command: Command) -> list[Told | Refused]:
+    def run(self, command: Command) -> list[Heard]:
         self.send(command)
         return list(self.reports())
 
@@ -88,7 +88,7 @@ class Crew:
     def first(self, count: int) -> "Crew":
         return Crew(self.workers[:count])
 
-    def run(self, command: Command) -> list[Told | Refused]:
+    def run(self, command: Command) -> list[Heard]:
         """All at once: everybody has done the command before by now, so all start together."""
         for worker in self.workers:
             worker.send(command)

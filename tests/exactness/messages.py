@@ -34,6 +34,16 @@ class Change(msgspec.Struct, tag="change", kw_only=True):
     at: int = 0
 
 
+class Take(msgspec.Struct, tag="take", kw_only=True):
+    """Store events, as features.applying.Sent has them, in batches of `size`, by `tasks` at once. Each batch is
+    reported as soon as it is acknowledged.
+    """
+
+    events: list[dict[str, Any]]
+    size: int = 1
+    tasks: int = 1
+
+
 class Told(msgspec.Struct, tag="told"):
     """One answer of the engine: `body` is what a client would have got."""
 
@@ -51,9 +61,18 @@ class Refused(msgspec.Struct, tag="refused"):
     code: str
 
 
+class Stored(msgspec.Struct, tag="stored"):
+    """A batch of events that was acknowledged: how many are stored now, and how many were before."""
+
+    ids: list[str]
+    new: int
+    known: int
+
+
 class Done(msgspec.Struct, tag="done"):
     """The command before is finished."""
 
 
-Command = Open | Hammer | Change
-Report = Told | Refused | Done
+Command = Open | Hammer | Change | Take
+Heard = Told | Refused | Stored
+Report = Heard | Done

@@ -12,7 +12,7 @@ from features.keys import Layout
 from features.redis_server import EmbeddedRedis
 from tests.exactness.catalogs import EMAIL, IN_APP, write_catalog
 from tests.exactness.crew import Crew, Worker
-from tests.exactness.messages import Change, Hammer, Open, Refused, Told
+from tests.exactness.messages import Change, Hammer, Heard, Open, Told
 from tests.exactness.test_limits import BY_TURNS, KNOWN, WHO
 from tests.exactness.truth import check_acknowledged, conflicts, grants, read
 
@@ -62,7 +62,7 @@ def test_an_opt_out_in_the_midst_of_a_race(
     answers: list[Told] = []
     spans: list[tuple[str, str]] = []
 
-    def decide(times: int) -> list[Iterator[Told | Refused]]:
+    def decide(times: int) -> list[Iterator[Heard]]:
         for decider in deciders:
             decider.send(Hammer(requests=BY_TURNS, times=times, tasks=4))
         return [decider.reports() for decider in deciders]
@@ -95,7 +95,7 @@ def told(worker: Worker, command: Hammer) -> list[Told]:
     return [expect(report) for report in worker.run(command)]
 
 
-def expect(report: Told | Refused) -> Told:
+def expect(report: Heard) -> Told:
     assert isinstance(report, Told)
     assert report.degraded == []
     return report

@@ -16,7 +16,7 @@ import pytest
 from features.redis_server import EmbeddedRedis
 from tests.exactness.catalogs import EMAIL, IN_APP, at_most, write_catalog
 from tests.exactness.crew import IN_PIPE, UNREAD, Crew
-from tests.exactness.messages import Hammer, Open, Refused, Told
+from tests.exactness.messages import Hammer, Heard, Open, Told
 from tests.exactness.test_limits import KNOWN, WHO
 from tests.exactness.truth import Truth, check_acknowledged, check_consistent, grants, read
 
@@ -68,11 +68,11 @@ def test_redis_is_killed(crew: Crew, tmp_path: Path, capsys: pytest.CaptureFixtu
         print(f"\n  redis-server killed: {sum(bool(answer.degraded) for answer in told)} of {len(told)} were degraded")
 
 
-def take(reports: Iterator[Told | Refused], count: int) -> list[Told]:
+def take(reports: Iterator[Heard], count: int) -> list[Told]:
     return [expect(report) for report in itertools.islice(reports, count)]
 
 
-def until_degraded(reports: Iterator[Told | Refused]) -> Iterator[Told]:
+def until_degraded(reports: Iterator[Heard]) -> Iterator[Told]:
     """All up to the first answer that was given without Redis."""
     for report in reports:
         yield (answer := expect(report))
@@ -81,12 +81,12 @@ def until_degraded(reports: Iterator[Told | Refused]) -> Iterator[Told]:
     raise AssertionError("the worker never noticed that Redis was gone")
 
 
-def expect(report: Told | Refused) -> Told:
+def expect(report: Heard) -> Told:
     assert isinstance(report, Told)
     return report
 
 
-def begin(crew: Crew, url: str, directory: Path) -> list[Iterator[Told | Refused]]:
+def begin(crew: Crew, url: str, directory: Path) -> list[Iterator[Heard]]:
     """All workers have begun to send the same requests."""
     crew.run(Open(url=url, catalog=str(write_catalog(directory, at_most(LIMIT)))))
     crew.workers[0].run(KNOWN)

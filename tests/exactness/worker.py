@@ -12,6 +12,7 @@ import msgspec
 
 from decision.engine import Engine
 from decision.request import NextActionRequest, RequestError
+from features.applying import Sent
 from features.customer import Consent, Customer, with_attributes, with_consent
 from features.deadline import Deadline
 from features.ledger import Ledger
@@ -19,7 +20,7 @@ from features.opening import open_store
 from features.store import CustomerStore
 from tests.engines import AtOnce
 from tests.exactness.catalogs import plan_of
-from tests.exactness.messages import PATIENCE, Change, Command, Done, Hammer, Open, Refused, Report, Told
+from tests.exactness.messages import PATIENCE, Change, Command, Done, Hammer, Open, Refused, Report, Stored, Take, Told
 
 
 def main() -> None:
@@ -37,6 +38,8 @@ async def _obey() -> None:
             raise RuntimeError("the first command must be to open a store")
         elif isinstance(command, Hammer):
             await _hammer(engine, command)
+        elif isinstance(command, Take):
+            await _take(engine, command)
         else:
             await _change(engine.store, command)
         _report(Done())
@@ -76,6 +79,23 @@ async def _hammer(engine: Engine, command: Hammer) -> None:
 async def _change(store: CustomerStore, command: Change) -> None:
     deadline = Deadline(PATIENCE, asyncio.get_running_loop().time)
     await store.update(command.customer_id, partial(changed, command), deadline)
+
+
+async def _take(engine: Engine, command: Take) -> None:
+    events = [msgspec.convert(event, Sent) for event in command.events]
+    batches = iter([events[first : first + command.size] for first in range(0, len(events), command.size)])
+
+    async def one_after_another() -> None:
+        for batch in batches:
+            results = [result.status for result in await engine.intake.take(batch, PATIENCE)]
+            new, known = results.count("stored"), results.count("duplicate")
+            if new + known < len(batch):
+                raise RuntimeError(f"refused: {results}")
+            _report(Stored([event.id for event in batch], new, known))
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(command.tasks):
+            tasks.create_task(one_after_another())
 
 
 def changed(command: Change, customer: Customer, _now: int) -> Customer:
