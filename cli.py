@@ -9,81 +9,82 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
-from datetime import UTC, datetime
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 import uvicorn
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from api.making import made_of
 from archive.again import replay_ids, replay_period
 from archive.beside import Beside, Task
 from archive.drain import HOUR_MS, MARGIN_MS, Terms
-from archive.errors import ArchiveError
 from archive.running import EVERY_SECONDS, Place, archive_once, keep_archiving, told
 from catalog.building import build_plan
 from catalog.bundle import bundle_of
-from catalog.diagnostics import CatalogError, Diagnostic
 from catalog.loading import LoadedCatalog, check_catalog, load_catalog
+from cli_events import backfill_command, import_events_command
+from commands import (
+    MOST_REPORTED,
+    CatalogArgument,
+    CatalogOption,
+    DataOption,
+    NowOption,
+    column_pair,
+    data_at,
+    failing_plainly,
+    loaded_catalog,
+    moment_of,
+    opened_store,
+    out,
+    print_diagnostics,
+    progress_bar,
+    redis_at,
+    redis_of,
+    running_redis,
+    say,
+    say_if_new,
+    try_models,
+)
 from decision.batch import Summary, decide_all
 from decision.engine import Engine
-from decision.request import NextActionRequest, RequestError, resolve
-from features import redis_probe
+from decision.request import NextActionRequest, resolve
 from features.catalogs import CatalogStore
-from features.columns import BadRow, Columns, ImportFileError
+from features.columns import BadRow, Columns
 from features.customer import micros
-from features.errors import StoreError
 from features.importing import import_customers
 from features.link import Link
-from features.opening import open_store
-from features.redis_server import EmbeddedRedis, socket_for
-from features.reload import ReloadFailed, reload
+from features.reload import reload
 from features.rows import count_rows, read_rows
 from features.store import CustomerStore
 from features.workers import Workers
 from models.command import train_command
 from models.errors import ModelError
-from models.scoring import Models
-from settings import IN_FORCE, SettingsError, load_settings
+from settings import IN_FORCE, load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tino decides.")
-importing = typer.Typer(no_args_is_help=True, help="Import customers from files.")
+importing = typer.Typer(no_args_is_help=True, help="Import customers and events from files.")
 app.add_typer(importing, name="import")
 app.command("train")(train_command)
-# Plain text: rich would read `[x]` in a path as a style, and `:100:` in "rows.csv:100: …" as an emoji.
-say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
-out = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+importing.command("events")(import_events_command)
+app.command("backfill")(backfill_command)
 
-CatalogArgument = Annotated[Path, typer.Argument(help="A catalog: a YAML file or a directory of them.")]
-CatalogOption = Annotated[Path, typer.Option("--catalog", envvar="TINO_CATALOG", help="A catalog file or directory.")]
-DataOption = Annotated[
-    Path | None, typer.Option("--data", envvar="TINO_DATA", help="Where the private redis-server keeps its data.")
-]
-NowOption = Annotated[
-    str | None, typer.Option("--now", envvar="TINO_NOW", help="Start a running clock here, e.g. 2017-10-01T09:00.")
-]
-MOST_REPORTED = 20
-_PLAIN = (StoreError, ModelError, ArchiveError, ReloadFailed, ImportFileError, RequestError, SettingsError)
 SECONDS = 5.0
 
 
 @app.command()
 def check(catalog: CatalogArgument, now: NowOption = None) -> None:
     """Print every error and warning of a catalog; fails if there is an error."""
-    found = check_catalog(catalog, _moment(now))
-    _print_diagnostics(found)
+    found = check_catalog(catalog, moment_of(now))
+    print_diagnostics(found)
     errors = sum(diagnostic.severity == "error" for diagnostic in found)
     warnings = len(found) - errors
     if not errors:
         try:
-            _try_models(load_catalog(catalog, _moment(now)))
+            try_models(load_catalog(catalog, moment_of(now)))
         except ModelError as error:
             say.print(f"{catalog}: error: {error}")
             errors = 1
@@ -101,10 +102,10 @@ def serve(
     now: NowOption = None,
 ) -> None:
     """Serve decisions over HTTP."""
-    loaded = _load(catalog, now)
-    _print_diagnostics(loaded.warnings)
-    place, private = _data(catalog, data), not os.environ.get("REDIS_URL")
-    with _redis(place) as url, ExitStack() as beside:
+    loaded = loaded_catalog(catalog, now)
+    print_diagnostics(loaded.warnings)
+    place, private = data_at(catalog, data), not os.environ.get("REDIS_URL")
+    with redis_at(place) as url, ExitStack() as beside:
         metrics = beside.enter_context(tempfile.TemporaryDirectory(prefix="tino-metrics-"))
         _settle(url, now, loaded)
         if workers > 1:
@@ -138,8 +139,8 @@ def reload_command(
     """Put a catalog in force in every worker that serves; returns once all do. If one can't, none does."""
     if catalog == IN_FORCE:
         raise typer.BadParameter("name the file or directory of the catalog that is to be in force")
-    loaded = _load(catalog, None)
-    _print_diagnostics(loaded.warnings)
+    loaded = loaded_catalog(catalog, None)
+    print_diagnostics(loaded.warnings)
 
     async def run(url: str) -> int:
         link = Link(url)
@@ -150,9 +151,9 @@ def reload_command(
         finally:
             await link.close()
 
-    with _failing_plainly():
+    with failing_plainly():
         made_of(loaded)  # its models are loaded too before anybody is told of it
-        count = asyncio.run(run(_running_redis(_data(catalog, data))))
+        count = asyncio.run(run(running_redis(data_at(catalog, data))))
     out.print(f"{loaded.spec.name} ({loaded.digest}) is in force: {count} workers serve it")
 
 
@@ -165,21 +166,22 @@ def import_customers_command(
     now: NowOption = None,
 ) -> None:
     """Import customers: good rows are stored, bad ones reported with line and reason."""
-    plan = build_plan(_load(catalog, now))
-    columns = Columns(plan.customer_types, plan.purposes, dict(_pair(pair) for pair in mapping or ()), plan.zone)
+    plan = build_plan(loaded_catalog(catalog, now))
+    columns = Columns(plan.customer_types, plan.purposes, dict(map(column_pair, mapping or ())), plan.zone)
     bad: list[BadRow] = []
 
     async def run(url: str) -> int:
-        async with _store(url, now) as store:
+        async with opened_store(url, now) as store:
             store.lives_ms(plan.lifetime_ms)
-            with _progress() as progress:
+            store.counts(plan.aggregates)
+            with progress_bar() as progress:
                 rows = read_rows(file, columns)
                 task = progress.add_task(f"importing {file.name}", total=count_rows(file))
                 return await import_customers(
                     store, rows, f"import {file.name}", bad.append, lambda count: progress.advance(task, count)
                 )
 
-    with _failing_plainly(), _redis(_data(catalog, data)) as url:
+    with failing_plainly(), redis_at(data_at(catalog, data)) as url:
         stored = asyncio.run(run(url))
     for row in bad[:MOST_REPORTED]:
         say.print(f"{file}:{row.line}: {row.reason}")
@@ -203,9 +205,9 @@ def decide(
     """Decide for customers through the engine that serves requests; a dry run unless --commit."""
     if every == bool(customer):
         raise typer.BadParameter("name customers, or --all for every one")
-    loaded = _load(catalog, now)
+    loaded = loaded_catalog(catalog, now)
     plan = build_plan(loaded)
-    _say_if_new(_data(catalog, data))
+    say_if_new(data_at(catalog, data))
     request = NextActionRequest("", channels=channel or list(plan.channels), limit=limit, dry_run=not commit)
 
     async def kept(store: CustomerStore) -> None:
@@ -214,7 +216,7 @@ def decide(
             await CatalogStore(store.ledger.link).keep(plan.digest, bundle_of(loaded))
 
     async def some(url: str) -> None:
-        async with _store(url, now, keep_clock=commit) as store:
+        async with opened_store(url, now, keep_clock=commit) as store:
             await kept(store)
             engine = Engine(store, plan)
             for customer_id in customer or ():
@@ -222,14 +224,14 @@ def decide(
                 out.print((await engine.next_action(named, "batch", SECONDS)).body.decode())
 
     async def all_of_them(url: str) -> Summary:
-        async with _store(url, now, keep_clock=commit) as store:
+        async with opened_store(url, now, keep_clock=commit) as store:
             await kept(store)
-            with _progress() as progress:
+            with progress_bar() as progress:
                 task = progress.add_task("deciding", total=None)
                 ids, engine = store.customer_ids(SECONDS), Engine(store, plan)
                 return await decide_all(engine, ids, request, SECONDS, lambda count: progress.advance(task, count))
 
-    with _failing_plainly(), _redis(_data(catalog, data)) as url:
+    with failing_plainly(), redis_at(data_at(catalog, data)) as url:
         resolve(request, plan)
         if every:
             _print_summary(asyncio.run(all_of_them(url)), dry=not commit)
@@ -251,11 +253,11 @@ def archive_command(
         bool, typer.Option("--take-over", help="Be the archive of this Redis, as the one before is gone.")
     ] = False,
 ) -> None:
-    """Write decision records to Parquet under DATA/archive and trim them from Redis; remove days past retention."""
-    directory = _data(catalog, data)
+    """Write decisions and events to Parquet under DATA/archive and trim them from Redis; remove days past retention."""
+    directory = data_at(catalog, data)
     terms = Terms(min_age_ms=min_age * 1000, keep_ms=keep_hours * HOUR_MS + MARGIN_MS)
-    _say_if_new(directory)
-    with _failing_plainly(), _redis(directory) as url:
+    say_if_new(directory)
+    with failing_plainly(), redis_at(directory) as url:
         place = Place(url, directory, load_settings().partitions)
         if once:
             out.print(told(asyncio.run(archive_once(place, terms, take_over=take_over))))
@@ -281,12 +283,12 @@ def replay(
     """Make recorded decisions again, from their records alone; fails if one doesn't come out the same."""
     if (since is None) == (not decision_ids) or (until is not None and since is None):
         raise typer.BadParameter("name decisions, or a period by --since")
-    begin = None if since is None else micros(_moment(since, "--since"))
-    end = None if until is None else micros(_moment(until, "--until"))
+    begin = None if since is None else micros(moment_of(since, "--since"))
+    end = None if until is None else micros(moment_of(until, "--until"))
     if begin is not None and end is not None and end <= begin:
         raise typer.BadParameter(f"{until} is not after {since}", param_hint="--until")
-    directory = _data(catalog, data)
-    with _failing_plainly(), _redis_of(directory) as url:
+    directory = data_at(catalog, data)
+    with failing_plainly(), redis_of(directory) as url:
         place = Place(url, directory, load_settings().partitions)
         if begin is None:
             tally = asyncio.run(replay_ids(place, decision_ids or (), out.print))
@@ -315,52 +317,10 @@ def make_key(
     out.print(f"entry  {hashlib.sha256(key.encode()).hexdigest()}:{'+'.join(scope)}{named}")
 
 
-def _load(path: Path, now: str | None) -> LoadedCatalog:
-    try:
-        loaded = load_catalog(path, _moment(now))
-        _try_models(loaded)
-    except CatalogError as error:
-        _print_diagnostics(error.diagnostics)
-        say.print(f"{path}: not loaded")
-        raise typer.Exit(code=1) from None
-    except ModelError as error:
-        say.print(f"{path}: error: {error}")
-        say.print(f"{path}: not loaded")
-        raise typer.Exit(code=1) from None
-    return loaded
-
-
-def _try_models(loaded: LoadedCatalog) -> None:
-    """Before anybody is told that this catalog will do. Raises ModelError."""
-    if loaded.models:
-        Models(build_plan(loaded))
-
-
-def _moment(now: str | None, option: str = "--now") -> datetime:
-    if now is None or now == "real":
-        return datetime.now(UTC)
-    try:
-        moment = datetime.fromisoformat(now)
-    except ValueError:
-        raise typer.BadParameter(f"{now!r} is not a time such as 2017-10-01T09:00", param_hint=option) from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
-def _data(catalog: Path, data: Path | None) -> Path:
-    return data if data is not None else Path(".data") / catalog.stem
-
-
-def _pair(text: str) -> tuple[str, str]:
-    column, separator, attribute = text.partition("=")
-    if not (column and separator and attribute):
-        raise typer.BadParameter(f"{text!r} is not column=attribute", param_hint="--map")
-    return column, attribute
-
-
 def _require_free(host: str, port: int) -> None:
     """Says at once that a port is taken, before anything looks as if it were served."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with _failing_plainly(), socket.socket(family) as probe:
+    with failing_plainly(), socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -368,98 +328,19 @@ def _require_free(host: str, port: int) -> None:
             raise OSError(f"can't listen on {host}:{port}: {error.strerror or error}") from None
 
 
-@contextmanager
-def _redis(data: Path) -> Iterator[str]:
-    """The Redis to use: REDIS_URL, else a private one under `data`."""
-    given = os.environ.get("REDIS_URL")
-    if given:
-        yield given
-        return
-    with _failing_plainly():
-        appendfsync = load_settings().appendfsync
-        server = EmbeddedRedis.start(data, appendfsync=appendfsync)
-        server.guard(data, say.print, appendfsync=appendfsync)
-    try:
-        yield server.url
-    finally:
-        server.stop()
-
-
-def _say_if_new(data: Path) -> None:
-    """A mistyped --data is no error where new data may be made, but it should show."""
-    with _failing_plainly():
-        if load_settings().redis_url is None and not (data / "redis").is_dir():
-            say.print(f"{data}: there is no data here yet; nothing is known of any customer")
-
-
-@contextmanager
-def _redis_of(data: Path) -> Iterator[str]:
-    """As `_redis`, but for data that is there already. Raises ValueError."""
-    if load_settings().redis_url is None and not (data / "redis").is_dir():
-        raise ValueError(f"there are no decisions in {data}: give the --data (or TINO_DATA) that they were made with")
-    with _redis(data) as url:
-        yield url
-
-
-def _running_redis(data: Path) -> str:
-    """REDIS_URL, else the private one that runs on `data`. Raises ValueError where none does."""
-    given = load_settings().redis_url
-    if given is not None:
-        return given
-    path = socket_for(data)
-    if not redis_probe.answers(path):
-        raise ValueError(
-            f"nothing is served from {data}: no redis-server runs there. Give the --data (or TINO_DATA) that "
-            "`tino serve` has, or REDIS_URL"
-        )
-    return f"unix://{path}"
-
-
 def _settle(url: str, now: str | None, loaded: LoadedCatalog) -> None:
     """Opens the store once, so that what is wrong is said before any worker starts, and puts the catalog in force."""
 
     async def open_once() -> None:
-        async with _store(url, now) as store:
+        async with opened_store(url, now) as store:
             catalogs = CatalogStore(store.ledger.link)
             await catalogs.keep(loaded.digest, bundle_of(loaded))
             while (pointer := await catalogs.in_force()).digest != loaded.digest:
                 await catalogs.put_in_force(loaded.digest, pointer)
 
-    with _failing_plainly():
+    with failing_plainly():
         made_of(loaded)  # a model that can't be loaded is found here, not in every worker
         asyncio.run(open_once())
-
-
-@asynccontextmanager
-async def _store(url: str, now: str | None, *, keep_clock: bool = True) -> AsyncIterator[CustomerStore]:
-    settings = load_settings()
-    store = await open_store(url, partitions=settings.partitions, now=now, keep_clock=keep_clock)
-    try:
-        yield store
-    finally:
-        await store.ledger.link.close()
-
-
-@contextmanager
-def _failing_plainly() -> Iterator[None]:
-    """Errors that the user can do something about end the command with one sentence."""
-    try:
-        yield
-    except (*_PLAIN, ValueError, OSError) as error:
-        say.print(f"tino: {error}")
-        raise typer.Exit(code=1) from None
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=say, disable=not sys.stderr.isatty())
-
-
-def _print_diagnostics(found: Sequence[Diagnostic]) -> None:
-    for diagnostic in found:
-        place = f"{diagnostic.file}:{diagnostic.line}:{diagnostic.column}"
-        path = f"{diagnostic.path}: " if diagnostic.path else ""
-        say.print(f"{place}: {diagnostic.severity}: {path}{diagnostic.message}")
 
 
 def _print_summary(summary: Summary, *, dry: bool) -> None:

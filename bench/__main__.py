@@ -15,6 +15,7 @@ from rich.console import Console
 from bench.catalogs import write
 from bench.load import Load
 from bench.servers import baseline, measure, tino
+from bench.table import report
 
 ACTIONS = 1_000
 CUSTOMERS = 5_000
@@ -70,13 +71,6 @@ def _import(data: Path) -> None:
     command = [sys.executable, "-m", "cli", "import", "customers", str(data / "customers.jsonl")]
     where = ["--catalog", str(data / "catalog.yaml"), "--data", str(data / "store")]
     subprocess.run([*command, *where], check=True, stdout=subprocess.DEVNULL)
-
-
-def report(results: dict[str, dict[str, float]]) -> None:
-    for name, numbers in results.items():
-        print(f"\n| {name} | |\n|---|---:|")
-        for label, number in numbers.items():
-            print(f"| {label} | {number:,.2f} |" if number < 100 else f"| {label} | {number:,.0f} |")
 
 
 def main(

@@ -26,6 +26,23 @@ class Body(BaseModel):
     dry_run: bool = False
 
 
+class Event(BaseModel):
+    """The same fields as an event sent to the real /events."""
+
+    id: str = Field(min_length=1, max_length=256)
+    customer_id: str = Field(min_length=1, max_length=256)
+    type: str
+    at: str | None = None
+    properties: dict[str, Any] = {}
+    decision_id: str | None = None
+
+
+@empty_fastapi.post("/events", response_model=None)
+async def events(body: Event) -> dict[str, str]:
+    """Reads and checks the body, and does nothing."""
+    return {}
+
+
 @empty_fastapi.post("/next-action", response_model=None)
 async def next_action(body: Body) -> dict[str, str]:
     """Reads and checks the body, and does nothing."""

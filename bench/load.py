@@ -18,10 +18,15 @@ from typing import cast
 
 import uvloop
 
+MARK = "############"
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`seconds` are measured after `warmup` seconds; `rate` in requests a second, 0 for a closed loop."""
+    """`seconds` are measured after `warmup` seconds; `rate` in requests a second, 0 for a closed loop.
+
+    Where MARK stands in a body, the number of the request is sent: no two requests are the same.
+    """
 
     host: str
     port: int
@@ -80,6 +85,7 @@ class _Run:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._requests = [_request(load, body) for body in load.bodies]
+        self._marked = any(MARK in body for body in load.bodies)
         self._next = 0
         self._idle: deque[_Client] = deque()
         self._due: deque[float] = deque()
@@ -125,8 +131,10 @@ class _Run:
         self._errors += not self._stopped
 
     def _send(self, client: _Client, due: float) -> None:
-        request = self._requests[self._next]
-        self._next = (self._next + 1) % len(self._requests)
+        request = self._requests[self._next % len(self._requests)]
+        if self._marked:
+            request = request.replace(_MARK, b"%012d" % self._next)
+        self._next += 1
         client.send(request, due)
 
     async def _pace(self) -> None:
@@ -141,6 +149,9 @@ class _Run:
                     self._due.append(due)
                 due += interval
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
+
+
+_MARK = MARK.encode()
 
 
 def _request(load: Load, body: str) -> bytes:

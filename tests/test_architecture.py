@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("api", "archive", "bench", "catalog", "decision", "examples", "features", "models", "rules")
-FRONTS = {"service", "cli"}
+FRONTS = {"service", "cli", "cli_events", "commands"}
 
 # Replay rests on these: time and randomness are arguments, what they read and write is what they are given.
 PURE_DECISION = (
@@ -21,6 +21,7 @@ PURE = [
     *sorted((ROOT / "rules").glob("*.py")),
     ROOT / "catalog/plan.py",
     ROOT / "features/customer.py",
+    ROOT / "features/merging.py",
     *(ROOT / f"decision/{name}.py" for name in PURE_DECISION),
     *(ROOT / f"models/{name}.py" for name in PURE_MODELS),
 ]

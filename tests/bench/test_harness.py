@@ -3,9 +3,11 @@
 import pytest
 
 import bench.__main__ as harness
+import bench.events as harness_of_events
 from bench.catalogs import catalog
 from bench.load import Load
 from bench.servers import baseline, measure
+from bench.table import report
 
 
 def test_generated_catalogs_are_the_same_every_time() -> None:
@@ -34,8 +36,18 @@ def test_one_short_round_of_everything(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setattr(harness, "ACTIONS", 20)
     monkeypatch.setattr(harness, "CUSTOMERS", 50)
     results = {"next-action": harness.next_action(1, 0.5), "rules": harness.rules(20, 40)}
-    harness.report(results)
+    report(results)
     shown = capsys.readouterr().out
     assert all(f"| {label} |" in shown for numbers in results.values() for label in numbers)
     ours, theirs = results["next-action"]["tino"], results["next-action"]["empty FastAPI"]
     assert results["next-action"]["ratio to empty FastAPI"] == pytest.approx(ours / theirs)
+
+
+def test_one_short_round_of_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness_of_events, "CUSTOMERS", 20)
+    numbers = harness_of_events.over_http(1, 0.5)
+    ours, theirs = numbers["one by one, a second"], numbers["empty FastAPI, requests, a second"]
+    assert numbers["one by one: ratio to empty FastAPI"] == pytest.approx(ours / theirs)
+    imported = harness_of_events.from_a_file(2_000)
+    assert imported["rows"] == 2_000
+    assert imported["imported, a second"] > 0

@@ -4,7 +4,6 @@ import json
 import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from examples.grocery.source import DataMissingError, find_source
 from tests.cli.conftest import TINO, environment
 from tests.cli.test_serve import READY_WITHIN, free_port, until_alive
 from tests.docs.pages import README, ROOT, blocks
+from tests.grocery import fill, prepare
 from tests.replayed import made_again_under
 
 CATALOG = ["--catalog", "examples/grocery"]
@@ -56,10 +56,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         pytest.skip(str(missing))
     data = tmp_path_factory.mktemp("grocery")
     where = [*CATALOG, "--data", str(data), "--now", NOW]
-    prepared = run(sys.executable, "-m", "examples.grocery.prepare", "--out", data / "households.parquet")
-    assert prepared.returncode == 0, prepared.stderr
-    imported = run(TINO, "import", "customers", data / "households.parquet", *where)
-    assert imported.returncode == 0, imported.stderr
+    prepare(data / "prepared")
+    fill(data, data / "prepared")
     port, log = free_port(), data / "log"
     # What is documented isn't about deadlines: on a busy machine there is time.
     patient = environment(TINO_DEADLINE_MS="20000")

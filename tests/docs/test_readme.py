@@ -69,8 +69,8 @@ def test_deciding_for_all(steps: list[Step], served: Served) -> None:
     assert done.stdout.startswith("actions x channels\n")
     for line in (line for line in shown.splitlines() if "│" in line or "┃" in line):
         assert figures_out(line) in figures_out(done.stdout)
-    assert re.search(r"control_group +│ 19 ", done.stdout)
-    assert re.search(r"control_group +│ 19 ", shown)
+    assert re.search(r"control_group +│ 17 ", done.stdout)
+    assert re.search(r"control_group +│ 17 ", shown)
     assert served.client.get("/customers/hh-1/contacts").json() == before  # a dry run
 
 

@@ -6,17 +6,16 @@ from pathlib import Path
 
 from decision.record import Record
 from tests.cli.conftest import TINO
-from tests.docs.conftest import CATALOG, NOW, Served, run
+from tests.docs.conftest import Served, run
 from tests.docs.pages import DOCS, blocks, rows, shown_after
+from tests.grocery import fill
 
 PAGE = DOCS / "decisions" / "replay.md"
 
 
 def test_what_it_shows(served: Served, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    where = [*CATALOG, "--data", str(data), "--now", NOW]
-    imported = run(TINO, "import", "customers", served.data / "households.parquet", *where)
-    assert imported.returncode == 0, imported.stderr
+    fill(data, served.data / "prepared")
     decided = run(TINO, "decide", "examples/grocery", "--all", "--commit", "--data", data)
     assert decided.returncode == 0, decided.stderr
 

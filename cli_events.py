@@ -1,0 +1,187 @@
+"""`tino import events` and `tino backfill`."""
+
+import asyncio
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import typer
+
+from archive.backfill import Backfill, Filled
+from archive.events import EventLog
+from catalog.building import build_plan
+from catalog.loading import LoadedCatalog
+from catalog.plan import Plan
+from commands import (
+    MOST_REPORTED,
+    CatalogOption,
+    DataOption,
+    NowOption,
+    column_pair,
+    data_at,
+    failing_plainly,
+    loaded_catalog,
+    opened_store,
+    out,
+    progress_bar,
+    redis_at,
+    redis_of,
+    say,
+)
+from features.catalogs import CatalogStore
+from features.columns import BadRow
+from features.customer import moment
+from features.event_columns import EventColumns
+from features.importing_events import Import
+from features.rows import count_rows
+from features.store import CustomerStore
+
+IMPORTS = "imports"
+NOTES = {
+    "unknown_type": "of types that the catalog doesn't declare",
+    "too_old": "older than any window",
+    "no_contact": "that answer no known contact",
+}
+
+
+def import_events_command(
+    files: Annotated[list[Path], typer.Argument(help="CSV, JSON Lines or Parquet, by their endings.")],
+    catalog: CatalogOption = Path("examples/grocery"),
+    kind: Annotated[str | None, typer.Option("--type", help="The event type of all rows.")] = None,
+    mapping: Annotated[list[str] | None, typer.Option("--map", help="column=name, may be repeated.")] = None,
+    zone: Annotated[
+        str | None, typer.Option(help="Of times that name none, in CSV. Default: the catalog's time zone.")
+    ] = None,
+    data: DataOption = None,
+    now: NowOption = None,
+) -> None:
+    """Import events as if each had been sent; bad rows are reported. Goes on where it was cut short."""
+    plan = build_plan(loaded_catalog(catalog, now))
+    columns = EventColumns(
+        plan.aggregates.declared, kind, dict(map(column_pair, mapping or ())), _zone(zone) if zone else plan.zone
+    )
+    left_out = 0
+    with failing_plainly(), redis_at(data_at(catalog, data)) as url:
+        for file in files:
+            tally, bad = asyncio.run(_import(url, file, columns, plan, data_at(catalog, data), now))
+            for row in bad[:MOST_REPORTED]:
+                say.print(f"{file}:{row.line}: {row.reason}")
+            if len(bad) > MOST_REPORTED:
+                say.print(f"... and {len(bad) - MOST_REPORTED} more bad rows")
+            for note, meaning in NOTES.items():
+                if tally[note]:
+                    say.print(f"{file}: {tally[note]} events {meaning}")
+            out.print(_summary(file, tally))
+            left_out += tally["left_out"]
+    raise typer.Exit(code=1 if left_out else 0)
+
+
+async def _import(
+    url: str, file: Path, columns: EventColumns, plan: Plan, data: Path, now: str | None
+) -> tuple[Counter[str], list[BadRow]]:
+    async with opened_store(url, now) as store:
+        log = EventLog(store.ledger, data)
+
+        async def logged() -> AsyncIterator[tuple[str, Iterable[str]]]:
+            for partition in range(store.ledger.layout.partitions):
+                async for customer_id, events in log.by_customer(partition):
+                    yield customer_id, [event.id for event in events]
+
+        with progress_bar() as progress:
+            run = Import(store, plan, file, columns, data / IMPORTS)
+            task = progress.add_task(f"importing {file.name}", total=count_rows(file))
+            tally = await run.run(lambda count: progress.advance(task, count), logged)
+            return tally, run.bad
+
+
+def _summary(file: Path, tally: Counter[str]) -> str:
+    there = f", {tally['duplicate']} were stored before" if tally["duplicate"] else ""
+    return f"{file.name}: {tally['stored']} events stored{there}, {tally['left_out']} rows left out"
+
+
+def backfill_command(
+    aggregates: Annotated[
+        list[str] | None,
+        typer.Argument(help="Which; default: all, and what isn't declared any more is dropped."),
+    ] = None,
+    catalog: Annotated[
+        Path | None, typer.Option("--catalog", help="A catalog file or directory. Default: the catalog in force.")
+    ] = None,
+    data: DataOption = None,
+    now: NowOption = None,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Forget what the log of events doesn't tell, instead of adding what it does.")
+    ] = False,
+) -> None:
+    """Fill in aggregates from the kept log of events, as if they had been declared before it began."""
+    given = None if catalog is None else loaded_catalog(catalog, now)
+    directory = data_at(catalog or Path("examples/grocery"), data)
+    with failing_plainly(), redis_of(directory) as url:
+        plan, found, at = asyncio.run(_backfill(url, given, aggregates or [], directory, now, anew))
+    out.print(
+        f"{found.changed} of {found.customers} customers changed, {found.events} events read"
+        + (f", {found.misfits} of them of no fit" if found.misfits else "")
+    )
+    if (short := _short(plan, aggregates or [], found, at)) is not None:
+        say.print(short)
+
+
+async def _backfill(
+    url: str, given: LoadedCatalog | None, names: list[str], data: Path, now: str | None, anew: bool
+) -> tuple[Plan, Filled, int]:
+    async with opened_store(url, now) as store:
+        plan = await _plan_in_force(store, given)
+        chosen = _series_of(plan, names) if names else None
+        with progress_bar() as progress:
+            task = progress.add_task("backfilling", total=store.ledger.layout.partitions)
+            run = Backfill(store, plan, data, chosen, anew=anew)
+            return plan, await run.run(lambda: progress.advance(task)), store.clock.now()
+
+
+async def _plan_in_force(store: CustomerStore, given: LoadedCatalog | None) -> Plan:
+    """Raises ValueError where the one that is given is not in force, or none is."""
+    catalogs = CatalogStore(store.ledger.link)
+    pointer = await catalogs.in_force()
+    if given is not None:
+        if pointer.digest not in ("", given.digest):
+            raise ValueError(
+                f"another catalog is in force, {pointer.digest}: reload this one first, or leave --catalog"
+            )
+        return build_plan(given)
+    if not pointer.digest:
+        raise ValueError("no catalog is in force here: name one, --catalog")
+    with tempfile.TemporaryDirectory(prefix="tino-catalog-") as folder:
+        return build_plan(await catalogs.load(pointer.digest, Path(folder)))
+
+
+def _series_of(plan: Plan, names: list[str]) -> set[int]:
+    """The keys of the series that these aggregates are read from. Raises ValueError."""
+    aggregates = plan.aggregates
+    series = {each.name: aggregates.series[each.series].key for each in aggregates.values}
+    unknown = next((name for name in names if name not in series), None)
+    if unknown is not None:
+        raise ValueError(f"{unknown!r} is not an aggregate of the catalog, which has {', '.join(series) or 'none'}")
+    return {series[name] for name in names}
+
+
+def _short(plan: Plan, names: list[str], found: Filled, now: int) -> str | None:
+    """What the log doesn't reach back to, if anything."""
+    if found.oldest is None:
+        return "there are no events in the log"
+    further = [
+        each.name
+        for each in plan.aggregates.values
+        if (not names or each.name in names) and not 0 < each.window + each.offset <= now - found.oldest
+    ]
+    begins = moment(found.oldest).isoformat(timespec="seconds")
+    return f"the log begins at {begins}; further back look {', '.join(further)}" if further else None
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise typer.BadParameter(f"{name!r} is not an IANA time zone", param_hint="--zone") from None

@@ -1,0 +1,164 @@
+"""What the commands share: their options, what they print, the Redis they use and its store."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from archive.errors import ArchiveError
+from catalog.building import build_plan
+from catalog.diagnostics import CatalogError, Diagnostic
+from catalog.loading import LoadedCatalog, load_catalog
+from decision.request import RequestError
+from features import redis_probe
+from features.columns import ImportFileError
+from features.errors import StoreError
+from features.opening import open_store
+from features.redis_server import EmbeddedRedis, socket_for
+from features.reload import ReloadFailed
+from features.store import CustomerStore
+from models.errors import ModelError
+from models.scoring import Models
+from settings import SettingsError, load_settings
+
+# Plain text: rich would read `[x]` in a path as a style, and `:100:` in "rows.csv:100: …" as an emoji.
+say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
+out = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+CatalogArgument = Annotated[Path, typer.Argument(help="A catalog: a YAML file or a directory of them.")]
+CatalogOption = Annotated[Path, typer.Option("--catalog", envvar="TINO_CATALOG", help="A catalog file or directory.")]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", envvar="TINO_DATA", help="Where the private redis-server keeps its data.")
+]
+NowOption = Annotated[
+    str | None, typer.Option("--now", envvar="TINO_NOW", help="Start a running clock here, e.g. 2017-10-01T09:00.")
+]
+MOST_REPORTED = 20
+PLAIN = (StoreError, ModelError, ArchiveError, ReloadFailed, ImportFileError, RequestError, SettingsError)
+
+
+def loaded_catalog(path: Path, now: str | None) -> LoadedCatalog:
+    try:
+        loaded = load_catalog(path, moment_of(now))
+        try_models(loaded)
+    except CatalogError as error:
+        print_diagnostics(error.diagnostics)
+        say.print(f"{path}: not loaded")
+        raise typer.Exit(code=1) from None
+    except ModelError as error:
+        say.print(f"{path}: error: {error}")
+        say.print(f"{path}: not loaded")
+        raise typer.Exit(code=1) from None
+    return loaded
+
+
+def try_models(loaded: LoadedCatalog) -> None:
+    """Before anybody is told that this catalog will do. Raises ModelError."""
+    if loaded.models:
+        Models(build_plan(loaded))
+
+
+def moment_of(now: str | None, option: str = "--now") -> datetime:
+    if now is None or now == "real":
+        return datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(now)
+    except ValueError:
+        raise typer.BadParameter(f"{now!r} is not a time such as 2017-10-01T09:00", param_hint=option) from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def data_at(catalog: Path, data: Path | None) -> Path:
+    return data if data is not None else Path(".data") / catalog.stem
+
+
+def column_pair(text: str) -> tuple[str, str]:
+    column, separator, attribute = text.partition("=")
+    if not (column and separator and attribute):
+        raise typer.BadParameter(f"{text!r} is not column=attribute", param_hint="--map")
+    return column, attribute
+
+
+@contextmanager
+def redis_at(data: Path) -> Iterator[str]:
+    """The Redis to use: REDIS_URL, else a private one under `data`."""
+    given = os.environ.get("REDIS_URL")
+    if given:
+        yield given
+        return
+    with failing_plainly():
+        appendfsync = load_settings().appendfsync
+        server = EmbeddedRedis.start(data, appendfsync=appendfsync)
+        server.guard(data, say.print, appendfsync=appendfsync)
+    try:
+        yield server.url
+    finally:
+        server.stop()
+
+
+def say_if_new(data: Path) -> None:
+    """A mistyped --data is no error where new data may be made, but it should show."""
+    with failing_plainly():
+        if load_settings().redis_url is None and not (data / "redis").is_dir():
+            say.print(f"{data}: there is no data here yet; nothing is known of any customer")
+
+
+@contextmanager
+def redis_of(data: Path) -> Iterator[str]:
+    """As `redis_at`, but for data that is there already. Raises ValueError."""
+    if load_settings().redis_url is None and not (data / "redis").is_dir():
+        raise ValueError(f"there are no decisions in {data}: give the --data (or TINO_DATA) that they were made with")
+    with redis_at(data) as url:
+        yield url
+
+
+def running_redis(data: Path) -> str:
+    """REDIS_URL, else the private one that runs on `data`. Raises ValueError where none does."""
+    given = load_settings().redis_url
+    if given is not None:
+        return given
+    path = socket_for(data)
+    if not redis_probe.answers(path):
+        raise ValueError(
+            f"nothing is served from {data}: no redis-server runs there. Give the --data (or TINO_DATA) that "
+            "`tino serve` has, or REDIS_URL"
+        )
+    return f"unix://{path}"
+
+
+@asynccontextmanager
+async def opened_store(url: str, now: str | None, *, keep_clock: bool = True) -> AsyncIterator[CustomerStore]:
+    settings = load_settings()
+    store = await open_store(url, partitions=settings.partitions, now=now, keep_clock=keep_clock)
+    try:
+        yield store
+    finally:
+        await store.ledger.link.close()
+
+
+@contextmanager
+def failing_plainly() -> Iterator[None]:
+    """Errors that the user can do something about end the command with one sentence."""
+    try:
+        yield
+    except (*PLAIN, ValueError, OSError) as error:
+        say.print(f"tino: {error}")
+        raise typer.Exit(code=1) from None
+
+
+def progress_bar() -> Progress:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=say, disable=not sys.stderr.isatty())
+
+
+def print_diagnostics(found: Sequence[Diagnostic]) -> None:
+    for diagnostic in found:
+        place = f"{diagnostic.file}:{diagnostic.line}:{diagnostic.column}"
+        path = f"{diagnostic.path}: " if diagnostic.path else ""
+        say.print(f"{place}: {diagnostic.severity}: {path}{diagnostic.message}")
