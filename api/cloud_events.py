@@ -28,8 +28,8 @@ from api.event_shapes import (
 )
 from api.problems import Problem
 from decision.request import Identifier
+from features.applying import Sent
 from features.customer import micros
-from features.intake import Sent
 
 ONE, BATCH = b"application/cloudevents+json", b"application/cloudevents-batch+json"
 PREFIX = b"ce-"

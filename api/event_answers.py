@@ -6,7 +6,7 @@ import msgspec
 
 from api.event_bodies import Reading
 from api.event_shapes import Names, Refusal
-from features.intake import Result
+from features.applying import Result
 
 STORED, DUPLICATE, REFUSED = "stored", "duplicate", "refused"
 

@@ -31,7 +31,7 @@ from api.problems import Problem
 from api.segment import MARKS, message, sent_at_of
 from catalog.plan import Plan
 from decision.request import has_controls
-from features.intake import Sent
+from features.applying import Sent
 
 _one = msgspec.json.Decoder(EventBody)
 _many = msgspec.json.Decoder(list[EventBody])

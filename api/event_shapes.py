@@ -11,8 +11,8 @@ import msgspec
 from api.bodies import misfit
 from api.problems import Problem
 from decision.request import Identifier, has_controls
+from features.applying import Sent
 from features.customer import micros
-from features.intake import Sent
 from rules.types import INT64_MAX, INT64_MIN
 
 MOST_EVENTS = 1_000  # in a batch

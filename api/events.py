@@ -26,10 +26,10 @@ from api.headers import echoed_request_id, new_request_id
 from api.posted import Posted, Reply
 from api.problems import Problem, unavailable
 from api.worker import Worker
+from features.applying import Result
 from features.deadline import Deadline
 from features.errors import StoreError
 from features.identity import update
-from features.intake import Result
 
 PATH = "/events"
 BODY_LIMIT = 512_000  # bytes, whatever others may send

@@ -25,8 +25,8 @@ from api.event_shapes import (
 from api.problems import Problem
 from catalog.plan import Plan
 from decision.request import Identifier
+from features.applying import Sent
 from features.customer import micros
-from features.intake import Sent
 
 MARKS = frozenset({"messageId", "userId", "anonymousId"})
 """An object with one of these is a message of Segment's, whatever else it has."""

@@ -8,10 +8,11 @@ from archive.backfill import Backfill
 from archive.events import EventLog
 from archive.running import Place, archive_once
 from features.aggregates import values_at
+from features.applying import Sent
 from features.deadline import Deadline
 from features.events import Event
 from features.identity import merge
-from features.intake import Intake, Sent
+from features.intake import Intake
 from features.opening import open_store
 from features.store import CustomerStore
 from features.turns import Turns

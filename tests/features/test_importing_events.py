@@ -14,13 +14,14 @@ import features.bulk
 import features.bulk_pieces
 import features.importing_events
 from features.aggregates import values_at
+from features.applying import Sent
 from features.columns import ImportFileError
 from features.customer import Contact, Customer, moment, with_contacts
 from features.deadline import Deadline
 from features.event_columns import EventColumns
 from features.identity import merge
 from features.importing_events import Import, Progress
-from features.intake import Intake, Sent
+from features.intake import Intake
 from features.opening import open_store
 from features.store import CustomerStore
 from features.turns import Turns

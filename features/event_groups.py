@@ -1,0 +1,102 @@
+"""Groups: the events of one customer in a batch, on their way to be stored together."""
+
+import os
+from collections.abc import Sequence
+
+from catalog.plan import Plan
+from features.applying import DUPLICATE, Applied, Result, Sent, apply_events
+from features.attempts import TRIES_BEFORE_TICKET
+from features.cache import Snapshot
+from features.commit import Commit, Committed, Known, Outcome
+from features.customer import EMPTY, Customer, encode
+from features.events import digest, pack_events
+from features.store import CustomerStore
+
+
+class Group:
+    """The events of one customer in a batch, on their way to be stored."""
+
+    __slots__ = ("_left", "_plan", "_results", "_ticket", "_tries", "_trying", "customer", "customer_id")
+
+    def __init__(self, plan: Plan, customer_id: str) -> None:
+        self.customer_id = customer_id
+        self.customer: Customer = EMPTY
+        self._plan = plan
+        self._left: dict[
+            str, list[tuple[int, Sent]]
+        ] = {}  # by id; the first that is not refused is the one that counts
+        self._results: dict[int, Result] = {}
+        self._trying: list[str] = []
+        self._ticket: bytes | None = None
+        self._tries = 0
+
+    def add(self, sent: Sent, place: int) -> None:
+        same = self._left.get(sent.id)
+        if same is None:
+            self._left[sent.id] = [(place, sent)]
+        else:
+            same.append((place, sent))
+
+    def commit(self, store: CustomerStore, snapshot: Snapshot) -> Commit | None:
+        """What is to be written on `snapshot`; None where nothing is left to be. Raises ClockError."""
+        if not self._left:
+            return None
+        now = store.now_for(snapshot)
+        applied = self._applied(snapshot.customer, now)
+        self._trying = [event.id for event in applied.events]
+        if not self._trying:
+            return None
+        self.customer = applied.customer
+        return Commit(
+            self.customer_id,
+            snapshot.version,
+            now,
+            None if applied.customer is snapshot.customer else encode(applied.customer),
+            ttl_ms=store.lifetime_ms(applied.customer),
+            ids=[digest(event_id) for event_id in self._trying],
+            events=pack_events(applied.events),
+            ticket=self._ticket,
+        )
+
+    def _applied(self, customer: Customer, now: int) -> Applied:
+        while True:
+            first = [same[0] for same in self._left.values()]
+            applied = apply_events(self._plan, customer, [sent for _, sent in first], now)
+            self._results.update(zip((place for place, _ in first), applied.results, strict=True))
+            refused = [same for same in self._left.values() if len(same) > 1 and self._is_refused(same[0][0])]
+            if not refused:
+                return applied
+            for same in refused:
+                del same[0]
+
+    def _is_refused(self, place: int) -> bool:
+        return self._results[place].status == "refused"
+
+    def learn(self, outcome: Outcome) -> bool:
+        """Whether that was all."""
+        if isinstance(outcome, Committed):
+            return True
+        if isinstance(outcome, Known):
+            for place in set(outcome.places):
+                ((first, _), *_) = self._left.pop(self._trying[place])
+                self._results[first] = DUPLICATE
+            return not self._left
+        self._tries += 1
+        if self._tries >= TRIES_BEFORE_TICKET:
+            self._ticket = self._ticket or os.urandom(8)
+        return False
+
+    def tell(self, results: list[Result]) -> None:
+        """Puts the results where the batch has them; those it has none for are duplicates of another."""
+        for place, result in self._results.items():
+            results[place] = result
+
+
+def groups_of(plan: Plan, sent: Sequence[Sent]) -> list[Group]:
+    groups: dict[str, Group] = {}
+    for place, each in enumerate(sent):
+        group = groups.get(each.customer_id)
+        if group is None:
+            group = groups[each.customer_id] = Group(plan, each.customer_id)
+        group.add(each, place)
+    return list(groups.values())
