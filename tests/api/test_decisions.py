@@ -75,7 +75,11 @@ def test_a_decision_is_found_and_made_again(server: Server, customer_id: str) ->
     assert (decision["id"], decision["customer_id"]) == (answer["decision_id"], customer_id)
     assert decision["catalog"] == answer["catalog"]
     unreplayed = server.client.get(f"/decisions/{answer['decision_id']}?replay=false").json()
-    assert unreplayed == {"decision": decision, "replay": None}
+    assert unreplayed["replay"] is None
+    # What was worked out of events takes the catalog of that time, which is loaded to make the decision again.
+    for name in ("aggregates", "segments", "scores"):
+        del decision["customer"][name]
+    assert unreplayed["decision"] == decision
 
 
 @pytest.mark.parametrize("replay", ["true", "false"])
