@@ -47,7 +47,7 @@ train: .venv/train.done .venv/grocery.done
 	$(BIN)/tino train examples/grocery
 
 test: .venv/dev.done .venv/train.done .venv/grocery.done check
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
 check: .venv/dev.done
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """`tino import events` and `tino backfill`."""
 
 import asyncio
+import difflib
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
@@ -17,7 +18,6 @@ from catalog.loading import LoadedCatalog
 from catalog.plan import Plan
 from commands import (
     MOST_REPORTED,
-    CatalogOption,
     DataOption,
     NowOption,
     column_pair,
@@ -40,6 +40,11 @@ from features.rows import count_rows
 from features.store import CustomerStore
 
 IMPORTS = "imports"
+CatalogOrInForce = Annotated[
+    Path | None,
+    typer.Option("--catalog", envvar="TINO_CATALOG", help="A catalog file or directory. Default: the one in force."),
+]
+_EXAMPLE = Path("examples/grocery")  # whose data it is where neither --catalog nor --data says
 NOTES = {
     "unknown_type": "of types that the catalog doesn't declare",
     "too_old": "older than any window",
@@ -49,7 +54,7 @@ NOTES = {
 
 def import_events_command(
     files: Annotated[list[Path], typer.Argument(help="CSV, JSON Lines or Parquet, by their endings.")],
-    catalog: CatalogOption = Path("examples/grocery"),
+    catalog: CatalogOrInForce = None,
     kind: Annotated[str | None, typer.Option("--type", help="The event type of all rows.")] = None,
     mapping: Annotated[list[str] | None, typer.Option("--map", help="column=name, may be repeated.")] = None,
     zone: Annotated[
@@ -59,14 +64,21 @@ def import_events_command(
     now: NowOption = None,
 ) -> None:
     """Import events as if each had been sent; bad rows are reported. Goes on where it was cut short."""
-    plan = build_plan(loaded_catalog(catalog, now))
-    columns = EventColumns(
-        plan.aggregates.declared, kind, dict(map(column_pair, mapping or ())), _zone(zone) if zone else plan.zone
-    )
+    given = None if catalog is None else loaded_catalog(catalog, now)
+    directory = data_at(catalog or _EXAMPLE, data)
     left_out = 0
-    with failing_plainly(), redis_at(data_at(catalog, data)) as url:
+    with failing_plainly(), redis_at(directory) as url:
+        plan = asyncio.run(_plan(url, given, now))
+        declared = plan.aggregates.declared
+        if kind is not None and kind not in declared:
+            close = difflib.get_close_matches(kind, declared, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else f", which has {', '.join(declared)}"
+            raise ValueError(f"--type {kind}: the catalog doesn't declare events of this type{hint}")
+        columns = EventColumns(
+            declared, kind, dict(map(column_pair, mapping or ())), _zone(zone) if zone else plan.zone
+        )
         for file in files:
-            tally, bad = asyncio.run(_import(url, file, columns, plan, data_at(catalog, data), now))
+            tally, bad = asyncio.run(_import(url, file, columns, plan, directory, now))
             for row in bad[:MOST_REPORTED]:
                 say.print(f"{file}:{row.line}: {row.reason}")
             if len(bad) > MOST_REPORTED:
@@ -77,6 +89,11 @@ def import_events_command(
             out.print(_summary(file, tally))
             left_out += tally["left_out"]
     raise typer.Exit(code=1 if left_out else 0)
+
+
+async def _plan(url: str, given: LoadedCatalog | None, now: str | None) -> Plan:
+    async with opened_store(url, now) as store:
+        return await _plan_in_force(store, given)
 
 
 async def _import(
@@ -107,9 +124,7 @@ def backfill_command(
         list[str] | None,
         typer.Argument(help="Which; default: all, and what isn't declared any more is dropped."),
     ] = None,
-    catalog: Annotated[
-        Path | None, typer.Option("--catalog", help="A catalog file or directory. Default: the catalog in force.")
-    ] = None,
+    catalog: CatalogOrInForce = None,
     data: DataOption = None,
     now: NowOption = None,
     anew: Annotated[
@@ -118,7 +133,7 @@ def backfill_command(
 ) -> None:
     """Fill in aggregates from the kept log of events, as if they had been declared before it began."""
     given = None if catalog is None else loaded_catalog(catalog, now)
-    directory = data_at(catalog or Path("examples/grocery"), data)
+    directory = data_at(catalog or _EXAMPLE, data)
     with failing_plainly(), redis_of(directory) as url:
         plan, found, at = asyncio.run(_backfill(url, given, aggregates or [], directory, now, anew))
     out.print(

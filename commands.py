@@ -113,7 +113,7 @@ def say_if_new(data: Path) -> None:
 def redis_of(data: Path) -> Iterator[str]:
     """As `redis_at`, but for data that is there already. Raises ValueError."""
     if load_settings().redis_url is None and not (data / "redis").is_dir():
-        raise ValueError(f"there are no decisions in {data}: give the --data (or TINO_DATA) that they were made with")
+        raise ValueError(f"there is no data in {data}: give the --data (or TINO_DATA) that `tino serve` has")
     with redis_at(data) as url:
         yield url
 

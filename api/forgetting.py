@@ -17,7 +17,7 @@ from api.persons import done, told
 from api.problems import Problem
 from api.profile import profile
 from api.worker import Worker
-from archive.person import Task
+from archive.person import NOTHING_TOLD, Task
 from archive.running import Place
 from features.customer import Customer, moment
 from features.forgetting import forget
@@ -55,6 +55,7 @@ class ForgottenAnswer(BaseModel):
 def routes(worker: Worker) -> APIRouter:
     router = APIRouter(tags=["customers"])
     turn = asyncio.Semaphore(1)  # the archive can only be written by one at a time
+    telling = asyncio.Semaphore(2)  # each is a process of a hundred megabytes
 
     def place() -> Place:
         if worker.place is None:
@@ -91,18 +92,31 @@ def routes(worker: Worker) -> APIRouter:
     async def export_customer(customer_id: CustomerId) -> StreamingResponse:
         engine, where = worker.ready_engine, place()
         root, snapshot = await root_of(engine.store, customer_id, worker.deadline(), fresh=True)
-        if not snapshot.customer.known:
-            raise Problem("unknown_customer", "nothing is known about this customer", parameter="customer_id")
         now = engine.store.now_for(snapshot)
         ids = (root, *merged_ids(snapshot.customer))
         head = _head(profile(engine.plan, root, snapshot.customer, now), snapshot.customer, now)
-        records = await told(Task("tell", where, ids))
+        await telling.acquire()
+        try:
+            records = await told(Task("tell", where, ids))
+            first = b""
+            while len(first) <= len(NOTHING_TOLD) and (chunk := await anext(records, b"")):
+                first += chunk
+            # Events of which nothing comes are kept, though no state is.
+            if first == NOTHING_TOLD and not snapshot.customer.known:
+                raise Problem("unknown_customer", "nothing is known about this customer", parameter="customer_id")
+        except BaseException:
+            telling.release()
+            raise
 
         async def body() -> AsyncIterator[bytes]:
-            yield head
-            async for chunk in records:
-                yield chunk
-            yield b"}"
+            try:
+                yield head
+                yield first
+                async for chunk in records:
+                    yield chunk
+                yield b"}"
+            finally:
+                telling.release()
 
         return StreamingResponse(body(), media_type="application/json", headers=_DOWNLOAD)
 

@@ -29,6 +29,7 @@ from features.events import Event
 from features.opening import open_store
 
 NICE = 10
+NOTHING_TOLD = b'"events":[],"decisions":[]'
 STORE_AWAY, BUSY = 3, 4  # what the process ends with when Redis is not up to it, when an archiver doesn't finish
 
 

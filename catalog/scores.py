@@ -24,7 +24,9 @@ class Part(Declared):
     value: Expression = Field(
         description="CEL, a number; less than 0 counts as 0, more than 1 as 1. Or true (1) or false (0). Required."
     )
-    weight: Number = Field(gt=0, description="How much it weighs; only the shares of the whole matter. Required.")
+    weight: Number = Field(
+        ge=1e-6, le=1e6, description="How much it weighs; only the shares of the whole matter. Required."
+    )
     missing: Number = Field(
         default=0.0, ge=0, le=1, description="What counts where the value can't be computed. Default: 0."
     )

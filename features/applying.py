@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 
 from catalog.plan import Plan
-from features.customer import Customer
+from features.customer import Customer, micros
 from features.events import Event
 from features.readings import MisfitError, Reading
 from features.responses import NO_MORE, answered
+from rules.types import EARLIEST
 
 FUTURE_US = 5 * 60 * 1_000_000
 """How far ahead of the service's clock an event may be, in microseconds: it is then taken as happening now."""
@@ -96,6 +97,8 @@ def noted(notes: tuple[str, ...]) -> Result:
 def _refused(sent: Sent, at: int, now: int) -> Result | None:
     if at > now + FUTURE_US:
         return _ahead(at - now)
+    if at < _EARLIEST:
+        return _NO_TIME
     if sent.decision_id and not _DECISION_ID.fullmatch(sent.decision_id):
         return _NO_DECISION_ID
     return None
@@ -124,6 +127,8 @@ def _ahead(us: int) -> Result:
     return Result("refused", "from_the_future", "/at", detail)
 
 
+_EARLIEST = micros(EARLIEST)
+_NO_TIME = Result("refused", "out_of_range", "/at", "lies before the year 1: no calendar has it")
 _NO_DECISION_ID = Result(
     "refused", "invalid_value", "/decision_id", "a decision id is 32 lower-case hexadecimal digits"
 )

@@ -55,11 +55,12 @@ async def store_pieces(store: CustomerStore, pieces: Pieces, done: Callable[[int
 
 def _groups(pieces: Pieces) -> Iterator[list[Piece]]:
     """In each no customer twice."""
+    most = min(MOST_EVENTS, pieces.size * MOST_PIECES)
     group: list[Piece] = []
     customers: set[str] = set()
     events = 0
     for piece in pieces:
-        if group and (piece.customer_id in customers or len(group) >= MOST_PIECES or events + len(piece) > MOST_EVENTS):
+        if group and (piece.customer_id in customers or len(group) >= MOST_PIECES or events + len(piece) > most):
             yield group
             group, customers, events = [], set(), 0
         group.append(piece)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Container, Mapping
 from functools import cached_property, partial
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from catalog.series import Aggregates
@@ -22,6 +23,7 @@ from features.responses import NO_MORE
 from rules.types import shown
 
 Row = int
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Batch:
@@ -58,6 +60,14 @@ class Batch:
     @property
     def has_ids(self) -> bool:
         return any(self._event_ids.made)
+
+    @property
+    def widest(self) -> int:
+        """About how many bytes the properties of an event have at most."""
+        if self._properties is not None:
+            return max((len(_encode(properties)) for properties in self._properties), default=0)
+        columns = [column for name, column in self._found.columns.items() if name not in OWN]
+        return sum(column.widest for column in columns)
 
     @property
     def bad(self) -> list[BadRow]:

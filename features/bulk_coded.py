@@ -7,6 +7,7 @@ numbers.
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -43,6 +44,13 @@ class Coded:
         if not isinstance(self._values, list):
             self._values = _python(self._values)
         return self._values
+
+    @property
+    def widest(self) -> int:
+        """About how many bytes a value has at most."""
+        if self.moments is not None:
+            return 32
+        return max((len(value) if isinstance(value, str | list | dict) else 8 for value in self.values), default=0)
 
     def mapped(self, key: object, make: Callable[[Any], Any]) -> "Mapped":
         """`make` of each value; `key` names it, so that it is made once."""
@@ -111,6 +119,8 @@ def coded_column(column: pa.ChunkedArray) -> Coded:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     column = column.combine_chunks()
+    if isinstance(column.type, pa.BaseExtensionType):
+        return coded([_shown(value) for value in _python(column)])
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
     if pa.types.is_nested(column.type):
@@ -120,6 +130,11 @@ def coded_column(column: pa.ChunkedArray) -> Coded:
     found = Coded(codes, encoded.dictionary, plain=_is_plain(encoded.dictionary))
     found.moments = _moments(encoded.dictionary)
     return found
+
+
+def _shown(value: Any) -> Any:
+    """Arrow's own types that JSON has not: a UUID as text."""
+    return str(value) if isinstance(value, UUID) else value
 
 
 def _is_plain(values: pa.Array) -> bool:

@@ -26,6 +26,7 @@ from features.series import Stored, cut, joined
 from features.store import CustomerStore
 
 MOST_EVENTS = 2_000  # in an entry of the log
+MOST_BYTES = 1_000_000  # in an entry, about: what takes long to pack is late when it comes to be committed
 MOST_IDS = 500  # in a commit: while it looks them up, Redis does nothing else
 
 
@@ -41,7 +42,10 @@ class Pieces:
         self.tally: Counter[str] = Counter()
         self._mark = None if batch.has_ids else f"{source}:{first}"
         found = readers(batch)
-        self._pieces = self._cut(MOST_IDS if batch.has_ids else MOST_EVENTS)
+        most = MOST_IDS if batch.has_ids else MOST_EVENTS
+        self.size = max(1, min(most, MOST_BYTES // max(1, batch.widest)))
+        """Events in a piece at most; it depends on the file alone, as a piece has to be known again."""
+        self._pieces = self._cut(self.size)
         self._ids = _objects(batch.event_ids(self.order))
         self._decisions = _objects(batch.decision_ids(self.order))
         self._types = batch.types.objects[batch.kinds.codes[self.order]]

@@ -14,7 +14,7 @@ from catalog.series import Kept, Series
 from features.bulk_batch import Batch
 from features.bulk_coded import Ints, Mask
 from features.readings import frame_of, holds
-from features.series import Stored, joined, kept_sum, scaled, told
+from features.series import Stored, joined, kept_sum, scaled, short, told
 
 _MOST = 2**62
 
@@ -185,11 +185,12 @@ def _as_kept(series: Series, stored: Stored) -> Stored:
 def _ranked(batch: Batch, event: str, series: Series, rows: Ints) -> tuple[list[Any], Ints]:
     """The distinct values, ascending, and the rank of each row's."""
     column, typed = batch.typed(event, series.property or "")
-    there = [code for code, value in enumerate(typed.made) if value is not None]
-    there.sort(key=typed.made.__getitem__)
-    rank_of = np.zeros(len(typed.made), dtype=np.int64)
+    made = [short(value) for value in typed.made]
+    there = [code for code, value in enumerate(made) if value is not None]
+    there.sort(key=made.__getitem__)
+    rank_of = np.zeros(len(made), dtype=np.int64)
     rank_of[there] = np.arange(len(there))
-    return [typed.made[code] for code in there], rank_of[column.codes[rows]]
+    return [made[code] for code in there], rank_of[column.codes[rows]]
 
 
 _KINDS = {

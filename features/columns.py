@@ -162,7 +162,10 @@ def parsed(kind: AttributeType, text: str, zone: tzinfo) -> Any:
             return _BOOLEANS.get(text.strip().lower(), text)
         case AttributeType.STRING_LIST:
             if text.startswith("["):
-                return json.loads(text)
+                try:
+                    return json.loads(text)
+                except RecursionError:
+                    raise ValueError("is nested too deeply") from None
             return [part.strip() for part in text.split(";") if part.strip()]
         case AttributeType.TIMESTAMP:
             try:

@@ -36,9 +36,9 @@ def single(series: Series, at: int, value: Any) -> Stored:
         case Kept.ADDED:
             return [[tile], [1], [kept_sum(scaled(series, value))] if series.sums else []]
         case Kept.LEAST | Kept.MOST:
-            return [[tile], [value]]
+            return [[tile], [short(value)]]
         case Kept.FIRST | Kept.LAST:
-            return [[tile], [at], [value]]
+            return [[tile], [at], [short(value)]]
         case Kept.LATEST:
             return at
     return [[tile], [told(series, value)]]
@@ -47,6 +47,11 @@ def single(series: Series, at: int, value: Any) -> Stored:
 def scaled(series: Series, value: float) -> int:
     """As a whole number of 1 / `series.scale`, half to even."""
     return int(value) if series.scale == 1 else round(value * series.scale)
+
+
+def short(value: Any) -> Any:
+    """A text that is kept in each tile: as much of it as the state has room for."""
+    return value[:LONGEST_WHOLE] if type(value) is str else value
 
 
 def told(series: Series, value: Any) -> Any:

@@ -251,6 +251,15 @@ def test_who_comes_back_has_still_refused(client: httpx.Client, customer_id: str
     assert client.put(path, json={"granted": True}).json()["granted"] is True
 
 
+def test_who_is_known_by_events_alone_that_count_nowhere_is_exported(client: httpx.Client, customer_id: str) -> None:
+    sent = {"id": "e-1", "customer_id": customer_id, "type": "sauna", "properties": {"email": "a@b.c"}}
+    assert client.post("/events", json=sent).json()["notes"] == ["unknown_type"]
+    told = client.get(f"/customers/{customer_id}/export").json()
+    assert [event["properties"] for event in told["events"]] == [{"email": "a@b.c"}]
+    assert client.delete(f"/customers/{customer_id}").json()["erased"]["events"] == 1
+    assert client.get(f"/customers/{customer_id}/export").status_code == 404
+
+
 def test_only_admins_export(keyed: Server) -> None:
     for scope, status in (("ingest", 403), ("decide", 403), ("admin", 404)):
         headers = {"Authorization": f"Bearer {KEYS[scope]}"}

@@ -82,7 +82,7 @@ async def put_in_force(catalog: Path, data: Path) -> None:
             ["spent", "--catalog", "new.yaml", "--data", "d"],
             "tino: 'spent' is not an aggregate of the catalog",
         ),
-        (["--catalog", "new.yaml", "--data", "elsewhere"], "tino: there are no decisions in elsewhere"),
+        (["--catalog", "new.yaml", "--data", "elsewhere"], "tino: there is no data in elsewhere"),
     ],
 )
 def test_what_can_not_be_filled_in(tino: Tino, arguments: list[str], said: str) -> None:

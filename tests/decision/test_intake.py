@@ -243,19 +243,21 @@ async def test_an_unknown_type_is_kept(engine: Engine, intake: Intake) -> None:
 async def test_times_by_the_senders_clock(engine: Engine, intake: Intake) -> None:
     await engine.store.snapshot("c-1", patient(), fresh=True)
     now = engine.store.clock.now()
-    late, wrong, ahead, skewed, ancient = await intake.take(
+    late, wrong, ahead, skewed, ancient, impossible = await intake.take(
         [
             login("yesterday", at=now - DAY),
             login("next-year", at=now + 365 * DAY),
             login("a-little-ahead", at=now + FUTURE_US // 2),
             login("by-a-clock-a-day-ahead", at=now + DAY, sent_at=now + DAY + 1_000_000),
             login("long-ago", at=now - 400 * DAY),
+            login("by-a-clock-of-the-year-9999", at=now, sent_at=now + 7000 * 365 * DAY),
         ],
         PATIENT,
     )
     assert statuses([late, ahead, skewed, ancient]) == ["stored"] * 4
     assert (wrong.code, wrong.pointer) == ("from_the_future", "/at")
     assert ancient.notes == ("too_old",)
+    assert (impossible.code, impossible.pointer) == ("out_of_range", "/at")
     customer = await known(engine.store)
     assert values_at(engine.plan.aggregates, customer.series, now).by_name["logins_2d"] == 3
     events = {event.id: event for event in await logged(engine.store)}

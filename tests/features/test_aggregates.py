@@ -193,6 +193,14 @@ def test_what_is_cut_off_was_seen_by_nobody(plan: Plan, history: list[Any], late
         assert now_and_then[0] == now_and_then[1]
 
 
+def test_of_a_long_text_only_its_beginning_is_kept(plan: Plan) -> None:
+    """400 tiles of a text of any length would be megabytes of state."""
+    told = {"amount": 1.0, "items": 1, "department": "x" * 9_000, "card": True, "paid_at": "2022-02-01T09:00:00Z"}
+    customer = apply_events(plan, EMPTY, [Sent("e-1", "c", "purchase", START, told)], START).customer
+    assert values_at(plan.aggregates, customer.series, START).by_name["last_department"] == "x" * 200
+    assert len(encode(customer)) < 3_000
+
+
 def test_an_event_takes_along_what_no_window_sees_any_more(plan: Plan) -> None:
     told = {"amount": 1.0, "items": 1, "department": "MEAT", "card": True, "paid_at": "2022-02-01T09:00:00Z"}
     customer = apply_events(plan, EMPTY, [Sent("e-1", "c", "purchase", START, told)], START).customer

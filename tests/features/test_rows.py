@@ -140,7 +140,7 @@ def test_cells_where_nothing_is_known_state_nothing(tmp_path: Path) -> None:
         ("visits", "1_000", "got '1_000'"),
         ("spend", "1_000", "got '1_000'"),
         ("segments", "[a", "segments: "),
-        ("segments", "[" * 100_000, "recursion"),
+        ("segments", "[" * 100_000, "nested too deeply"),
         ("timezone", "Mars/Olympus", "timezone: 'Mars/Olympus' is not an IANA time zone"),
         ("consent:marketing", "perhaps", "consent:marketing: expected true or false"),
         ("test", "2", "test: expected true or false"),
