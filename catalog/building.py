@@ -1,13 +1,14 @@
 """Building: from a checked catalog to the plan that decisions run on."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from catalog.actions import Action
+from catalog.calendar import LONGEST, Calendar
 from catalog.keeping import kept_of
 from catalog.loading import LoadedCatalog, load_catalog
 from catalog.models import ModelPropensity
@@ -25,7 +26,7 @@ from catalog.plan import (
     Values,
     schedule_of,
 )
-from catalog.policies import LABELS, ContactPolicy
+from catalog.policies import CUSTOMERS, LABELS, ContactPolicy
 from catalog.scores import Score
 from catalog.series import Aggregates
 from catalog.spec import treatment_id
@@ -63,7 +64,7 @@ class _Builder:
         return Plan(
             digest=self._catalog.digest,
             name=spec.name,
-            zone=UTC if spec.timezone == "UTC" else ZoneInfo(spec.timezone),
+            zone=_zone(spec.timezone),
             customer_types=spec.customer,
             context_types=spec.context,
             purposes=tuple(spec.purposes),
@@ -225,8 +226,18 @@ class _Builder:
             for treatment in self._declared()
             if policy.scope.covers(treatment.direction, treatment.channel, treatment.group or None, treatment.action)
         ]
-        window = LIFETIME if policy.rolling is None else policy.rolling // timedelta(microseconds=1)
-        return Policy(name, policy.limit, window, scope, self._mask(covered), self._per(policy, covered))
+        calendar, window = self._calendar(policy), LIFETIME
+        if policy.rolling is not None:
+            window = policy.rolling // timedelta(microseconds=1)
+        elif calendar is not None:
+            window = LONGEST[calendar.unit]
+        return Policy(name, policy.limit, window, scope, self._mask(covered), self._per(policy, covered), calendar)
+
+    def _calendar(self, policy: ContactPolicy) -> Calendar | None:
+        if policy.calendar is None:
+            return None
+        zone = policy.timezone or self._spec.timezone
+        return Calendar(policy.calendar, None if zone == CUSTOMERS else _zone(zone))
 
     def _per(self, policy: ContactPolicy, covered: Iterable[Treatment]) -> Per | None:
         if not policy.per:
@@ -272,6 +283,10 @@ class _Builder:
 def _constant(action: Action) -> float:
     """The propensity as a number; where a model gives it, the most it can be."""
     return 1.0 if isinstance(action.propensity, ModelPropensity) else action.propensity
+
+
+def _zone(name: str) -> tzinfo:
+    return UTC if name == "UTC" else ZoneInfo(name)
 
 
 def _micros(moment: datetime | None) -> int | None:

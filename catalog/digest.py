@@ -29,7 +29,9 @@ def digest(spec: Catalog, models: Mapping[str, ModelFile]) -> str:
     for score in canonical.get("scores", {}).values():
         score["parts"] = list(score["parts"].items())
     actions = canonical.pop("actions", {})
-    for policy in canonical.get("contact_policies", {}).values():
+    for name, policy in canonical.get("contact_policies", {}).items():
+        if spec.contact_policies[name].calendar is not None:
+            policy["timezone"] = spec.contact_policies[name].timezone or spec.timezone
         if "per" in policy:
             policy["per"] = sorted(policy["per"])
         policy["scope"] = {key: sorted(names) for key, names in policy.get("scope", {}).items()}

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.calendar import Calendar
 from catalog.models import ModelFile
 from catalog.series import Aggregates
 from catalog.templates import Content
@@ -84,6 +85,7 @@ class Per:
 class Policy:
     """A frequency cap: at most `limit` counted contacts in any (t − window, t], window in microseconds or LIFETIME.
 
+    With `calendar`, at most that many in each of its units; `window` is then longer than any of these.
     `scope` maps a label (direction, channel, group, action, treatment) to the values counted and blocked; `blocks` is
     the mask of the treatments it blocks. With `per` there are many counters, each with that limit.
     """
@@ -94,6 +96,7 @@ class Policy:
     scope: Mapping[str, frozenset[str]]
     blocks: int
     per: Per | None = None
+    calendar: Calendar | None = None
 
     @property
     def lifetime(self) -> bool:
@@ -184,7 +187,7 @@ class Plan:
 
     `needs` maps (`customer` or `context`, attribute) to the treatments whose texts can't do without it.
     `keys` computes, by its text, each expression that tells the counters of a policy apart; `history` is the longest
-    rolling window of any policy, in microseconds.
+    window of any policy that isn't for a lifetime, in microseconds.
     `factors` holds propensity, value and lever once more, as Python floats; `ranking` the declared treatments with the
     priority they have without context weights, highest first, of equal ones in the order of their bits. `scored` maps a
     model to the treatments whose propensity it gives; in `propensity`, `factors` and `ranking` these have 1, the most

@@ -8,13 +8,15 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from catalog.calendar import Unit
 from catalog.fields import Declared, Duration, NameOrNames, must
-from rules.types import shown
+from rules.types import shown, valid_zone
 
 MAX_LIMIT = 1_000_000
 MAX_LIFETIME_LIMIT = 1_000  # what a lifetime policy counts stays in the customer's state, so it has to end somewhere
 LABELS = ("direction", "channel", "group", "action", "treatment")
-_ONLY_CAPS = "use `limit` with `rolling` or `lifetime`"
+CUSTOMERS = "customer"  # the zone of a calendar that goes by each customer's own clock
+_ONLY_CAPS = "use `limit` with `rolling`, `calendar` or `lifetime`"
 
 
 def _limit(raw: object) -> object:
@@ -32,13 +34,28 @@ def _lifetime(raw: object, others: ValidationInfo) -> object:
     return raw
 
 
+def _only(window: Any, others: ValidationInfo) -> Any:
+    for name in ("lifetime", "calendar"):
+        if window is not None and others.data.get(name):
+            wanted = f"can't stand beside `{name}`: a policy has one window"
+            raise PydanticCustomError("must", "{wanted}", {"wanted": wanted})
+    return window
+
+
 def _one_window(rolling: timedelta | None, others: ValidationInfo) -> timedelta | None:
-    # A `lifetime` that is wrong is not among the others, and is told of by itself.
-    if rolling is None and others.data.get("lifetime", True) is None:
+    # What is wrong is not among the others, and is told of by itself.
+    if rolling is None and all(others.data.get(name, True) is None for name in ("lifetime", "calendar")):
         raise PydanticCustomError("missing", "give a window")
-    if rolling is not None and others.data.get("lifetime"):
-        raise PydanticCustomError("must", "can't stand beside `lifetime`: a policy has one window")
+    _only(rolling, others)
     return rolling
+
+
+def _clock(zone: str, others: ValidationInfo) -> str:
+    if zone != CUSTOMERS and not valid_zone(zone):
+        raise must(f"`{CUSTOMERS}` or an IANA time zone such as America/Mexico_City", zone)
+    if others.data.get("calendar", True) is None:
+        raise PydanticCustomError("must", "has no meaning without `calendar`")
+    return zone
 
 
 def _keys(raw: Any) -> Any:
@@ -82,11 +99,9 @@ class ContactPolicy(Declared):
     """At most `limit` contacts of the scope in its window, for each value of `per`; the strictest policy wins."""
 
     unsupported: ClassVar[dict[str, str]] = {
-        "calendar": "use `rolling`, such as 24h or 7d",
         "after": _ONLY_CAPS,
         "pause": _ONLY_CAPS,
         "counts": "a contact counts from the decision that grants it",
-        "timezone": "a rolling window needs none",
     }
 
     limit: Annotated[int, BeforeValidator(_limit), Field(ge=0, le=MAX_LIMIT)] = Field(
@@ -95,10 +110,17 @@ class ContactPolicy(Declared):
     lifetime: Annotated[bool | None, BeforeValidator(_lifetime), WithJsonSchema({"const": True})] = Field(
         default=None, description="`true` instead of `rolling`: all contacts ever count."
     )
+    calendar: Annotated[Unit | None, Field(strict=False), AfterValidator(_only)] = Field(
+        default=None, description="Instead of `rolling`: what counts is the hour, day, ISO week or month that it is."
+    )
     rolling: Annotated[Duration | None, AfterValidator(_one_window)] = Field(
         default=None,
         validate_default=True,
-        description="The window, ending now: a time such as 30m, 24h, 7d or 4w. Or `lifetime: true`.",
+        description="The window, ending now: a time such as 30m, 24h, 7d or 4w. Or `calendar`, or `lifetime: true`.",
+    )
+    timezone: Annotated[str | None, AfterValidator(_clock)] = Field(
+        default=None,
+        description="By whose clock `calendar` goes: `customer` or an IANA zone. Default: the catalog's `timezone`.",
     )
     per: Annotated[tuple[str, ...], BeforeValidator(_keys), _KEYS] = Field(
         default=(),

@@ -6,7 +6,7 @@ from typing import Any
 from catalog.attributes import RESERVED, check_names
 from catalog.channels import Channel
 from catalog.nodes import Path
-from catalog.policies import Scope
+from catalog.policies import CUSTOMERS, Scope
 from catalog.report import Report, did_you_mean
 from catalog.spec import Catalog, treatment_id
 from rules.types import AttributeType
@@ -16,6 +16,7 @@ class Names:
     """Every name declared in the files, also those whose declaration is wrong: using them is no further error."""
 
     def __init__(self, raw: Any) -> None:
+        self.attributes = _keys(raw.get("customer"))
         self.purposes = _texts(raw.get("purposes"))
         self.channels = _keys(raw.get("channels"))
         self.actions = _keys(raw.get("actions"))
@@ -55,6 +56,9 @@ def check_references(spec: Catalog, report: Report) -> None:
             _check_treatment(spec, name, channel_name, names, report)
     for name, policy in spec.contact_policies.items():
         _check_scope(("contact_policies", name, "scope"), policy.scope, names, report)
+        if policy.timezone == CUSTOMERS and "timezone" not in names.attributes:
+            message = "`timezone` is `customer`, but `customer` has no `timezone`: declare `timezone: string` there"
+            report.error("unknown-name", ("contact_policies", name, "timezone"), message)
     _check_control_group(spec, names, report)
     for placement, action_name in spec.fallback.items():
         _check_fallback(spec, placement, action_name, names, report)

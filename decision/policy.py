@@ -11,6 +11,7 @@ asked for it) counts in every counter it could belong to, and a customer without
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import tzinfo
 from hashlib import blake2b
 
 from catalog.plan import Plan, Policy, Treatment, Values
@@ -168,15 +169,19 @@ def lasting(
     return tuple(reversed(kept))
 
 
-def remaining(policy: Policy, times: list[int], now: int) -> int:
-    """How many more contacts `policy` allows at `now`: those in (now − window, now], and any later, count."""
-    return policy.limit - (len(times) - bisect_right(times, now - policy.window))
+def counts_after(policy: Policy, now: int, zone: tzinfo) -> int:
+    """At `now`, contacts after this moment count, any that are later than now too; `zone` is the customer's."""
+    return now - policy.window if policy.calendar is None else policy.calendar.began(now, zone) - 1
 
 
-def _spent(policy: Policy, counted: Counters, keys: KeyValues, now: int) -> dict[Values, int]:
-    """How many contacts count at `now`, by the values of labels, in the counters that `keys` name."""
+def remaining(policy: Policy, times: list[int], since: int) -> int:
+    """How many more contacts `policy` allows where those after `since` count."""
+    return policy.limit - (len(times) - bisect_right(times, since))
+
+
+def _spent(counted: Counters, keys: KeyValues, since: int) -> dict[Values, int]:
+    """How many contacts after `since` there are, by the values of labels, in the counters that `keys` name."""
     spent: dict[Values, int] = {}
-    since = now - policy.window
     for known, counters in counted.items():
         if known == keys or (None in known and _may_be(known, keys)):
             for values, times in counters.items():
@@ -192,25 +197,29 @@ class Allowance:
     """What the policies still allow while one answer is put together: its picks count against each other.
 
     `left` has an element for each policy. Where there are many counters, it is what one that has counted nothing
-    allows, and `_spent` holds by policy how much the others have counted.
+    allows, and `_spent` holds by policy how much the others have counted. `zone` is the customer's; where it is
+    unknown, None, calendars that go by it go by the catalog's.
     """
 
-    def __init__(self, plan: Plan, counted: tuple[Counted, ...], keys: Mapping[str, str], now: int) -> None:
+    def __init__(
+        self, plan: Plan, counted: tuple[Counted, ...], keys: Mapping[str, str], now: int, zone: tzinfo | None = None
+    ) -> None:
+        zone = zone or plan.zone
         self._policies = plan.policies
         self._spent: dict[int, dict[Values, int]] = {}
         self.left: list[int] = []
         for policy, each in zip(plan.policies, counted, strict=True):
             if isinstance(each, list):
-                self.left.append(remaining(policy, each, now))
+                self.left.append(remaining(policy, each, counts_after(policy, now, zone)))
             else:
-                self._open_counters(policy, each, keys, now)
+                self._open_counters(policy, each, keys, counts_after(policy, now, zone))
 
-    def _open_counters(self, policy: Policy, counted: Counters, keys: Mapping[str, str], now: int) -> None:
+    def _open_counters(self, policy: Policy, counted: Counters, keys: Mapping[str, str], since: int) -> None:
         mine = tuple(keys.get(source) for source in policy.per.expressions) if policy.per else ()
         if None in mine:
             self.left.append(0)
             return
-        self._spent[len(self.left)] = _spent(policy, counted, mine, now)
+        self._spent[len(self.left)] = _spent(counted, mine, since)
         self.left.append(policy.limit)
 
     def blocked(self) -> int:

@@ -1,6 +1,7 @@
 """Allowance against an oracle that keeps every contact and counts anew, by the definition, at every step."""
 
 import json
+from datetime import UTC
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,17 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from catalog.plan import Plan, Treatment
-from decision.policy import KEPT_ANYWAY, LONGEST_KEY, SWEEP, Allowance, counted_times, keys_of, lasting, remaining
+from decision.policy import (
+    KEPT_ANYWAY,
+    LONGEST_KEY,
+    SWEEP,
+    Allowance,
+    counted_times,
+    counts_after,
+    keys_of,
+    lasting,
+    remaining,
+)
 from decision.view import view_of
 from features.customer import Contact, Customer, moment, with_contacts
 from tests.customers import SOME_DECISION, customer_of
@@ -247,13 +258,13 @@ def test_a_window_is_open_at_its_old_end() -> None:
     """A contact as old as the window is out of it; one a microsecond younger is in it, as is one of now or later."""
     plan = plan_of(GRID + "contact_policies: {p: {limit: 3, rolling: 1d}}\n")
     (policy,) = plan.policies
-    day = 24 * 3600 * SECOND
+    day, since = 24 * 3600 * SECOND, counts_after(policy, NOW, UTC)
     for at, left in (
         (NOW - day - 1, 3), (NOW - day, 3), (NOW - day + 1, 2), (NOW - 1, 2), (NOW, 2), (NOW + 1, 2),
     ):  # fmt: skip
-        assert remaining(policy, [at], NOW) == left, NOW - at
-    assert remaining(policy, [NOW - day, NOW - day, NOW - day + 1, NOW, NOW + day], NOW) == 0
-    assert remaining(policy, [NOW] * 5, NOW) == -2
+        assert remaining(policy, [at], since) == left, NOW - at
+    assert remaining(policy, [NOW - day, NOW - day, NOW - day + 1, NOW, NOW + day], since) == 0
+    assert remaining(policy, [NOW] * 5, since) == -2
 
 
 def test_a_copied_allowance_is_taken_from_alone() -> None:
