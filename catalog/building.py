@@ -14,6 +14,7 @@ from catalog.loading import LoadedCatalog, load_catalog
 from catalog.models import ModelPropensity
 from catalog.plan import (
     LIFETIME,
+    After,
     Channel,
     ContextWeights,
     ControlGroup,
@@ -84,7 +85,8 @@ class _Builder:
             policies=policies,
             policy_names=tuple(policy.name for policy in policies),
             keys=self._keys(),
-            history=max((policy.window for policy in policies if not policy.lifetime), default=0),
+            history=max((policy.reach for policy in policies if not policy.lifetime), default=0),
+            pausing=any(policy.after for policy in policies),
             propensity=np.array([_constant(action) for _ in every_channel for action in actions]),
             value=np.array([action.value for _ in every_channel for action in actions]),
             lever=np.array([action.lever_factor for _ in every_channel for action in actions]),
@@ -226,12 +228,12 @@ class _Builder:
             for treatment in self._declared()
             if policy.scope.covers(treatment.direction, treatment.channel, treatment.group or None, treatment.action)
         ]
-        calendar, window = self._calendar(policy), LIFETIME
-        if policy.rolling is not None:
-            window = policy.rolling // timedelta(microseconds=1)
-        elif calendar is not None:
-            window = LONGEST[calendar.unit]
-        return Policy(name, policy.limit, window, scope, self._mask(covered), self._per(policy, covered), calendar)
+        calendar, after = self._calendar(policy), _after(policy)
+        window = LIFETIME if calendar is None else LONGEST[calendar.unit]
+        for span in (policy.rolling, policy.pause):
+            window = window if span is None else span // timedelta(microseconds=1)
+        limit = 1 if policy.limit is None else policy.limit
+        return Policy(name, limit, window, scope, self._mask(covered), self._per(policy, covered), calendar, after)
 
     def _calendar(self, policy: ContactPolicy) -> Calendar | None:
         if policy.calendar is None:
@@ -283,6 +285,14 @@ class _Builder:
 def _constant(action: Action) -> float:
     """The propensity as a number; where a model gives it, the most it can be."""
     return 1.0 if isinstance(action.propensity, ModelPropensity) else action.propensity
+
+
+def _after(policy: ContactPolicy) -> After | None:
+    after = policy.after
+    if after is None:
+        return None
+    window = 1 if after.rolling is None else after.rolling // timedelta(microseconds=1)
+    return After(after.outcome, after.times, window, after.without or "")
 
 
 def _zone(name: str) -> tzinfo:

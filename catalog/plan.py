@@ -82,10 +82,26 @@ class Per:
 
 
 @dataclass(frozen=True, slots=True)
+class After:
+    """What pauses: `times` responses of the kind `outcome` within `window` (microseconds), and none of the kind
+    `without`, where that isn't "".
+    """
+
+    outcome: str
+    times: int
+    window: int
+    without: str
+
+    def looks_at(self, kind: str) -> bool:
+        return kind in (self.outcome, self.without)
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A frequency cap: at most `limit` counted contacts in any (t − window, t], window in microseconds or LIFETIME.
 
-    With `calendar`, at most that many in each of its units; `window` is then longer than any of these.
+    With `calendar`, at most that many in each of its units; `window` is then longer than any of these. With `after` it
+    is no cap: what it covers is paused for `window` by what it says; `limit` is then 1.
     `scope` maps a label (direction, channel, group, action, treatment) to the values counted and blocked; `blocks` is
     the mask of the treatments it blocks. With `per` there are many counters, each with that limit.
     """
@@ -97,6 +113,12 @@ class Policy:
     blocks: int
     per: Per | None = None
     calendar: Calendar | None = None
+    after: After | None = None
+
+    @property
+    def reach(self) -> int:
+        """How long it matters what came of a contact, or that it was made, in microseconds."""
+        return self.window + (self.after.window if self.after else 0)
 
     @property
     def lifetime(self) -> bool:
@@ -187,7 +209,7 @@ class Plan:
 
     `needs` maps (`customer` or `context`, attribute) to the treatments whose texts can't do without it.
     `keys` computes, by its text, each expression that tells the counters of a policy apart; `history` is the longest
-    window of any policy that isn't for a lifetime, in microseconds.
+    reach of any policy that isn't for a lifetime, in microseconds; `pausing` says whether any policy has an `after`.
     `factors` holds propensity, value and lever once more, as Python floats; `ranking` the declared treatments with the
     priority they have without context weights, highest first, of equal ones in the order of their bits. `scored` maps a
     model to the treatments whose propensity it gives; in `propensity`, `factors` and `ranking` these have 1, the most
@@ -219,6 +241,7 @@ class Plan:
     policy_names: tuple[str, ...]
     keys: Mapping[str, Program]
     history: int
+    pausing: bool
     propensity: Vector
     value: Vector
     lever: Vector

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, Wit
 from pydantic_core import PydanticCustomError
 
 from catalog.calendar import Unit
+from catalog.event_types import EventName
 from catalog.fields import Declared, Duration, NameOrNames, must
 from rules.types import shown, valid_zone
 
@@ -16,10 +17,17 @@ MAX_LIMIT = 1_000_000
 MAX_LIFETIME_LIMIT = 1_000  # what a lifetime policy counts stays in the customer's state, so it has to end somewhere
 LABELS = ("direction", "channel", "group", "action", "treatment")
 CUSTOMERS = "customer"  # the zone of a calendar that goes by each customer's own clock
-_ONLY_CAPS = "use `limit` with `rolling`, `calendar` or `lifetime`"
+MAX_TIMES = 1_000
 
 
-def _limit(raw: object) -> object:
+def _limit(raw: object, others: ValidationInfo) -> object:
+    # What is wrong is not among the others, and is told of by itself.
+    if raw is None and others.data.get("after", True) is None:
+        raise PydanticCustomError("missing", "give a limit")
+    if raw is None:
+        return None
+    if others.data.get("after"):
+        raise _beside("after", "a policy has a limit, or says after what it pauses")
     if isinstance(raw, bool) or not isinstance(raw, int) or not 0 <= raw <= MAX_LIMIT:
         raise must(f"a whole number from 0 to {MAX_LIMIT:,}", raw)
     return raw
@@ -28,26 +36,56 @@ def _limit(raw: object) -> object:
 def _lifetime(raw: object, others: ValidationInfo) -> object:
     if raw is not True:
         raise must("true, or left out", raw)
-    if others.data.get("limit", 0) > MAX_LIFETIME_LIMIT:
+    if (others.data.get("limit") or 0) > MAX_LIFETIME_LIMIT:
         wanted = f"stands with a `limit` of at most {MAX_LIFETIME_LIMIT:,}, not {others.data['limit']:,}"
         raise PydanticCustomError("must", "{wanted}", {"wanted": wanted})
-    return raw
+    return _only(raw, others)
+
+
+def _beside(name: str, why: str) -> PydanticCustomError:
+    return PydanticCustomError("must", "can't stand beside `{name}`: {why}", {"name": name, "why": why})
 
 
 def _only(window: Any, others: ValidationInfo) -> Any:
+    if window is not None and others.data.get("after"):
+        raise _beside("after", "what that looks at is the `rolling` inside it")
     for name in ("lifetime", "calendar"):
         if window is not None and others.data.get(name):
-            wanted = f"can't stand beside `{name}`: a policy has one window"
-            raise PydanticCustomError("must", "{wanted}", {"wanted": wanted})
+            raise _beside(name, "a policy has one window")
     return window
 
 
 def _one_window(rolling: timedelta | None, others: ValidationInfo) -> timedelta | None:
-    # What is wrong is not among the others, and is told of by itself.
-    if rolling is None and all(others.data.get(name, True) is None for name in ("lifetime", "calendar")):
+    if rolling is None and all(others.data.get(name, True) is None for name in ("after", "lifetime", "calendar")):
         raise PydanticCustomError("missing", "give a window")
     _only(rolling, others)
     return rolling
+
+
+def _pause(pause: timedelta | None, others: ValidationInfo) -> timedelta | None:
+    if pause is None and others.data.get("after"):
+        raise PydanticCustomError("missing", "say how long")
+    if pause is not None and others.data.get("after", True) is None:
+        raise PydanticCustomError("must", "has no meaning without `after`: say after what")
+    return pause
+
+
+def _times(raw: object) -> object:
+    if isinstance(raw, bool) or not isinstance(raw, int) or not 1 <= raw <= MAX_TIMES:
+        raise must(f"a whole number from 1 to {MAX_TIMES:,}", raw)
+    return raw
+
+
+def _span(rolling: timedelta | None, others: ValidationInfo) -> timedelta | None:
+    if rolling is None and (others.data.get("times", 1) > 1 or others.data.get("without")):
+        raise PydanticCustomError("missing", "give a window")
+    return rolling
+
+
+def _another(without: str, others: ValidationInfo) -> str:
+    if without == others.data.get("outcome"):
+        raise PydanticCustomError("must", "is the `outcome` itself: name another, such as click")
+    return without
 
 
 def _clock(zone: str, others: ValidationInfo) -> str:
@@ -75,6 +113,9 @@ _A_KEY = f"a label ({', '.join(LABELS)}) or CEL such as customer.contract_id"
 _KEYS = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]})
 
 
+_LIMIT = WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_LIMIT})
+
+
 class Scope(Declared):
     """What a policy counts and holds back: contacts that fit every key given; of a list, any name."""
 
@@ -95,17 +136,39 @@ class Scope(Declared):
         return not self.model_fields_set
 
 
+class After(Declared):
+    """What pauses: so many outcomes of a kind within a time."""
+
+    outcome: EventName = Field(description="The kind of outcome that counts, such as dismiss.")
+    times: Annotated[int, BeforeValidator(_times), Field(ge=1, le=MAX_TIMES)] = Field(
+        default=1, description="How many of them pause. Default: 1."
+    )
+    without: Annotated[EventName | None, AfterValidator(_another)] = Field(
+        default=None, description="A kind of outcome that prevents it, such as click."
+    )
+    rolling: Annotated[Duration | None, AfterValidator(_span)] = Field(
+        default=None,
+        validate_default=True,
+        description="Within which time: such as 7d. Required with `times` above 1 and with `without`.",
+    )
+
+
 class ContactPolicy(Declared):
-    """At most `limit` contacts of the scope in its window, for each value of `per`; the strictest policy wins."""
+    """At most `limit` contacts of the scope in its window, for each value of `per`; or, `after` outcomes, a pause. The
+    strictest policy wins.
+    """
 
     unsupported: ClassVar[dict[str, str]] = {
-        "after": _ONLY_CAPS,
-        "pause": _ONLY_CAPS,
         "counts": "a contact counts from the decision that grants it",
     }
 
-    limit: Annotated[int, BeforeValidator(_limit), Field(ge=0, le=MAX_LIMIT)] = Field(
-        description="How many contacts are allowed in the window; 0 means never."
+    after: After | None = Field(
+        default=None, description="Instead of `limit` and its window: the outcomes after which there is a `pause`."
+    )
+    limit: Annotated[int | None, BeforeValidator(_limit), _LIMIT] = Field(
+        default=None,
+        validate_default=True,
+        description="How many contacts are allowed in the window; 0 means never.",
     )
     lifetime: Annotated[bool | None, BeforeValidator(_lifetime), WithJsonSchema({"const": True})] = Field(
         default=None, description="`true` instead of `rolling`: all contacts ever count."
@@ -121,6 +184,11 @@ class ContactPolicy(Declared):
     timezone: Annotated[str | None, AfterValidator(_clock)] = Field(
         default=None,
         description="By whose clock `calendar` goes: `customer` or an IANA zone. Default: the catalog's `timezone`.",
+    )
+    pause: Annotated[Duration | None, AfterValidator(_pause)] = Field(
+        default=None,
+        validate_default=True,
+        description="How long nothing of the scope is chosen, from the last outcome on: a time such as 90d.",
     )
     per: Annotated[tuple[str, ...], BeforeValidator(_keys), _KEYS] = Field(
         default=(),

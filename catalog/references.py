@@ -8,6 +8,7 @@ from catalog.channels import Channel
 from catalog.nodes import Path
 from catalog.policies import CUSTOMERS, Scope
 from catalog.report import Report, did_you_mean
+from catalog.series import OUTCOMES
 from catalog.spec import Catalog, treatment_id
 from rules.types import AttributeType
 
@@ -16,6 +17,7 @@ class Names:
     """Every name declared in the files, also those whose declaration is wrong: using them is no further error."""
 
     def __init__(self, raw: Any) -> None:
+        self.outcomes = {*OUTCOMES, *_texts(raw.get("outcomes"))}
         self.attributes = _keys(raw.get("customer"))
         self.purposes = _texts(raw.get("purposes"))
         self.channels = _keys(raw.get("channels"))
@@ -56,6 +58,10 @@ def check_references(spec: Catalog, report: Report) -> None:
             _check_treatment(spec, name, channel_name, names, report)
     for name, policy in spec.contact_policies.items():
         _check_scope(("contact_policies", name, "scope"), policy.scope, names, report)
+        if policy.after is not None:
+            for key in ("outcome", "without"):
+                path = ("contact_policies", name, "after", key)
+                _check_name("outcome", getattr(policy.after, key), names.outcomes, path, report)
         if policy.timezone == CUSTOMERS and "timezone" not in names.attributes:
             message = "`timezone` is `customer`, but `customer` has no `timezone`: declare `timezone: string` there"
             report.error("unknown-name", ("contact_policies", name, "timezone"), message)

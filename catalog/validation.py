@@ -19,7 +19,7 @@ from catalog.expressions import GATES
 from catalog.fields import Declared
 from catalog.models import Model
 from catalog.nodes import Path, empty_values
-from catalog.policies import ContactPolicy, Scope
+from catalog.policies import After, ContactPolicy, Scope
 from catalog.report import Report, did_you_mean
 from catalog.retention import Retention
 from catalog.scores import Part, Score
@@ -39,6 +39,7 @@ _MODELS: dict[Path, type[Declared]] = {
     ("contact_policies", "*"): ContactPolicy,
     ("models", "*"): Model,
     ("contact_policies", "*", "scope"): Scope,
+    ("contact_policies", "*", "after"): After,
     ("arbitration",): Arbitration,
     ("exploration",): Exploration,
     ("control_group",): ControlGroup,

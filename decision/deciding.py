@@ -129,7 +129,8 @@ def _contacted(plan: Plan, customer: Customer, decision: Decision, decision_id: 
     added = contacts_of(decision, decision_id)
     if not added:
         return customer
-    return with_contacts(customer, added, decision.now - plan.history, KEPT_ANYWAY, partial(lasting, plan, len(added)))
+    now = decision.now
+    return with_contacts(customer, added, now - plan.history, KEPT_ANYWAY, partial(lasting, plan, len(added), now))
 
 
 def request_identity(request: NextActionRequest, caller: str) -> RequestIdentity | None:

@@ -10,21 +10,22 @@ asked for it) counts in every counter it could belong to, and a customer without
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import tzinfo
+from functools import partial
 from hashlib import blake2b
 
 from catalog.plan import Plan, Policy, Treatment, Values
+from decision.counters import KeyValues, counting, key_values, may_be
+from decision.pauses import NOBODY_RESPONDED, Responded, paused, still_pausing
 from features.customer import Labels, Logged
 from rules.errors import EvaluationError
 from rules.programs import Frame
 
-MOST_REMEMBERED = 100_000
 KEPT_ANYWAY = 50  # contacts no policy counts today, kept so that a new or longer policy starts with what is known
 SWEEP = 16
 LONGEST_KEY = 64  # characters of a value that is kept as it is; each contact carries it
 
-KeyValues = tuple[str | None, ...]
 Counters = dict[KeyValues, dict[Values, list[int]]]  # by the values of expressions, then by those of labels
 Counted = list[int] | Counters  # times in microseconds, ascending
 
@@ -45,33 +46,10 @@ def _key(text: str) -> str:
     return text if len(text) <= LONGEST_KEY else "#" + blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def counting(plan: Plan, labels: Labels) -> tuple[tuple[int, Values], ...]:
-    """The policies, by number, that count a contact with these labels, which are those of contact time, each with the
-    values of the labels by which it tells counters apart.
-    """
-    if labels.keys:
-        labels = Labels(labels.action, labels.channel, labels.group, labels.direction)
-    known = plan.counting.get(labels)
-    if known is None:
-        named = {
-            "direction": labels.direction,
-            "channel": labels.channel,
-            "group": labels.group,
-            "action": labels.action,
-            "treatment": f"{labels.action}/{labels.channel}",
-        }
-        known = tuple(
-            (number, () if policy.per is None else policy.per.values(named))
-            for number, policy in enumerate(plan.policies)
-            if policy.counts(named)
-        )
-        if len(plan.counting) < MOST_REMEMBERED:
-            plan.counting[labels] = known
-    return known
-
-
 def counted_times(plan: Plan, labels: Sequence[Labels], log: Iterable[Logged]) -> tuple[Counted, ...]:
-    """Per policy, the times (microseconds, ascending) of the contacts that it counts, however old."""
+    """Per policy, the times (microseconds, ascending) of the contacts that it counts, however old; none where it looks
+    at what came of them.
+    """
     counted: tuple[Counted, ...] = tuple([] if policy.per is None else {} for policy in plan.policies)
     counted_in: dict[int, list[list[int]]] = {}  # of the labels that occur: there are many more than one answer adds
     for contact in log:
@@ -83,6 +61,7 @@ def counted_times(plan: Plan, labels: Sequence[Labels], log: Iterable[Logged]) -
                 if isinstance(known := counted[number], list)
                 else _counter(plan.policies[number], known, each, values)
                 for number, values in counting(plan, each)
+                if plan.policies[number].after is None
             ]
         for times in counters:
             times.append(contact.at)
@@ -92,18 +71,7 @@ def counted_times(plan: Plan, labels: Sequence[Labels], log: Iterable[Logged]) -
 
 
 def _counter(policy: Policy, counted: Counters, labels: Labels, values: Values) -> list[int]:
-    return counted.setdefault(_key_values(policy, labels), {}).setdefault(values, [])
-
-
-def _key_values(policy: Policy, labels: Labels) -> KeyValues:
-    sources = policy.per.expressions if policy.per else ()
-    if not sources:
-        return ()
-    if len(labels.keys) == 1 == len(sources):
-        ((source, value),) = labels.keys
-        return (value if source == sources[0] else None,)
-    known = dict(labels.keys)
-    return tuple([known.get(source) for source in sources])
+    return counted.setdefault(key_values(policy, labels), {}).setdefault(values, [])
 
 
 def _lists(counted: Iterable[Counted]) -> Iterable[list[int]]:
@@ -124,10 +92,12 @@ def counted_more(
         each = labels[contact.labels]
         for number, values in counting(plan, each):
             known = counted[number]
+            if plan.policies[number].after is not None:
+                continue
             if isinstance(known, list):
                 counted[number] = [*known, contact.at]
             else:
-                counted[number] = _with(known, _key_values(plan.policies[number], each), values, contact.at)
+                counted[number] = _with(known, key_values(plan.policies[number], each), values, contact.at)
     return tuple(counted)
 
 
@@ -137,23 +107,23 @@ def _with(known: Counters, keys: KeyValues, values: Values, at: int) -> Counters
 
 
 def lasting(
-    plan: Plan, added: int, labels: tuple[Labels, ...], going: tuple[Logged, ...], staying: tuple[Logged, ...]
+    plan: Plan, added: int, now: int, labels: tuple[Labels, ...], going: tuple[Logged, ...], staying: tuple[Logged, ...]
 ) -> tuple[Logged, ...]:
     """Of the contacts `going`, all older than those `staying`: what lifetime policies still need, which is the latest
-    of each counter, up to the policy's limit.
+    of each counter, up to the policy's limit; and what was responded to so late that it may still pause something.
 
     To tell takes a tenth of a millisecond, and what goes makes the customer's view be computed anew, so it is only
     told each time that, with the contacts `added`, there are SWEEP more; until then all stay.
     """
     limits = {number: policy.limit for number, policy in enumerate(plan.policies) if policy.lifetime}
-    if not limits:
+    if not limits and not plan.pausing:
         return ()
     before = len(going) + len(staying)
     if before // SWEEP == (before + added) // SWEEP:
         return going
     counters = [
         [
-            (number, _key_values(plan.policies[number], each), values)
+            (number, key_values(plan.policies[number], each), values)
             for number, values in counting(plan, each)
             if number in limits
         ]
@@ -163,7 +133,8 @@ def lasting(
     kept = []
     for contact in reversed(going):
         mine = counters[contact.labels]
-        if any(counted[counter] < limits[counter[0]] for counter in mine):
+        needed = any(counted[counter] < limits[counter[0]] for counter in mine)
+        if needed or still_pausing(plan, labels[contact.labels], contact, now):
             kept.append(contact)
             counted.update(mine)
     return tuple(reversed(kept))
@@ -183,14 +154,10 @@ def _spent(counted: Counters, keys: KeyValues, since: int) -> dict[Values, int]:
     """How many contacts after `since` there are, by the values of labels, in the counters that `keys` name."""
     spent: dict[Values, int] = {}
     for known, counters in counted.items():
-        if known == keys or (None in known and _may_be(known, keys)):
+        if known == keys or (None in known and may_be(known, keys)):
             for values, times in counters.items():
                 spent[values] = spent.get(values, 0) + len(times) - bisect_right(times, since)
     return spent
-
-
-def _may_be(known: KeyValues, keys: KeyValues) -> bool:
-    return all(mine is None or mine == other for mine, other in zip(known, keys, strict=True))
 
 
 class Allowance:
@@ -198,29 +165,44 @@ class Allowance:
 
     `left` has an element for each policy. Where there are many counters, it is what one that has counted nothing
     allows, and `_spent` holds by policy how much the others have counted. `zone` is the customer's; where it is
-    unknown, None, calendars that go by it go by the catalog's.
+    unknown, None, calendars that go by it go by the catalog's. Of a policy that pauses, a counter has counted 1 while
+    it is paused, else nothing, and picks don't count.
     """
 
     def __init__(
-        self, plan: Plan, counted: tuple[Counted, ...], keys: Mapping[str, str], now: int, zone: tzinfo | None = None
+        self,
+        plan: Plan,
+        counted: tuple[Counted, ...],
+        keys: Mapping[str, str],
+        now: int,
+        zone: tzinfo | None = None,
+        responded: Responded = NOBODY_RESPONDED,
     ) -> None:
         zone = zone or plan.zone
         self._policies = plan.policies
         self._spent: dict[int, dict[Values, int]] = {}
         self.left: list[int] = []
-        for policy, each in zip(plan.policies, counted, strict=True):
-            if isinstance(each, list):
+        for number, (policy, each) in enumerate(zip(plan.policies, counted, strict=True)):
+            if policy.after is not None:
+                closed = partial(paused, policy.after, policy.window, responded.get(number, {}), now=now)
+                self._open_counters(policy, keys, closed)
+            elif isinstance(each, list):
                 self.left.append(remaining(policy, each, counts_after(policy, now, zone)))
             else:
-                self._open_counters(policy, each, keys, counts_after(policy, now, zone))
+                spent = partial(_spent, each, since=counts_after(policy, now, zone))
+                self._open_counters(policy, keys, spent)
 
-    def _open_counters(self, policy: Policy, counted: Counters, keys: Mapping[str, str], since: int) -> None:
+    def _open_counters(
+        self, policy: Policy, keys: Mapping[str, str], spent: Callable[[KeyValues], dict[Values, int]]
+    ) -> None:
         mine = tuple(keys.get(source) for source in policy.per.expressions) if policy.per else ()
         if None in mine:
             self.left.append(0)
-            return
-        self._spent[len(self.left)] = _spent(counted, mine, since)
-        self.left.append(policy.limit)
+        elif policy.per is None:
+            self.left.append(policy.limit - sum(spent(mine).values()))
+        else:
+            self._spent[len(self.left)] = spent(mine)
+            self.left.append(policy.limit)
 
     def blocked(self) -> int:
         """The treatments that some policy rules out, as bits."""
@@ -255,7 +237,7 @@ class Allowance:
         """`treatment` has been picked."""
         bit = 1 << treatment.bit
         for position, policy in enumerate(self._policies):
-            if policy.blocks & bit:
+            if policy.blocks & bit and policy.after is None:
                 if policy.per is None:
                     self.left[position] -= 1
                 elif position in self._spent:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catalog.plan import Plan
+from decision.pauses import Responded, responded
 from decision.policy import Counted, counted_more, counted_times
 from features.aggregates import values_at
 from features.customer import Customer
@@ -17,7 +18,8 @@ from rules.types import fits
 
 @dataclass(slots=True)
 class View:
-    """A customer as one plan sees them: the attributes that fit the declared types, the contacts each policy counts.
+    """A customer as one plan sees them: the attributes that fit the declared types, the contacts each policy counts,
+    and what came of those that a policy with a pause counts.
 
     `stored` are the attributes without aggregates. `attributes` are true from `since` until `until` (exclusive,
     microseconds); `at` brings them up to date. `held` remembers, by index, the rows that the attributes alone leave: as
@@ -28,6 +30,7 @@ class View:
     customer: Customer
     stored: dict[str, Any]
     counted: tuple[Counted, ...]
+    responded: Responded
     attributes: dict[str, Any] = field(default_factory=dict, compare=False)
     since: int = field(default=0, compare=False)
     until: int = field(default=0, compare=False)
@@ -58,9 +61,10 @@ def view_of(plan: Plan, customer: Customer, before: View | None = None) -> View:
     since is taken from it.
     """
     if before is None:
-        return View(plan, customer, _fitting(plan, customer), counted_times(plan, customer.labels, customer.log))
+        return View(plan, customer, _fitting(plan, customer), *_counted(plan, customer))
     same = before.customer.attributes is customer.attributes
-    view = View(plan, customer, before.stored if same else _fitting(plan, customer), _counted(plan, customer, before))
+    stored = before.stored if same else _fitting(plan, customer)
+    view = View(plan, customer, stored, *_counted_more(plan, customer, before))
     if same and before.customer.series is customer.series:
         view.attributes, view.since, view.until, view.held = before.attributes, before.since, before.until, before.held
     return view
@@ -71,11 +75,18 @@ def _fitting(plan: Plan, customer: Customer) -> dict[str, Any]:
     return {name: value for name, value in customer.attributes.items() if name in kinds and fits(kinds[name], value)}
 
 
-def _counted(plan: Plan, customer: Customer, before: View) -> tuple[Counted, ...]:
-    """Policies look at when contacts were made, and at their labels, not at what came of them."""
+def _counted(plan: Plan, customer: Customer) -> tuple[tuple[Counted, ...], Responded]:
+    labels, log = customer.labels, customer.log
+    return counted_times(plan, labels, log), responded(plan, labels, log)
+
+
+def _counted_more(plan: Plan, customer: Customer, before: View) -> tuple[tuple[Counted, ...], Responded]:
+    """Mostly contacts were added, of which nothing can have come yet; all else is counted anew."""
     known, labels, log = before.customer.log, before.customer.labels, customer.log
     if log is known and customer.labels is labels:
-        return before.counted
+        return before.counted, before.responded
     if log[: len(known)] == known and customer.labels[: len(labels)] == labels:
-        return counted_more(plan, before.counted, customer.labels, log[len(known) :])
-    return counted_times(plan, customer.labels, log)
+        added = log[len(known) :]
+        if not any(contact.responses for contact in added):
+            return counted_more(plan, before.counted, customer.labels, added), before.responded
+    return _counted(plan, customer)

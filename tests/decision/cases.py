@@ -1,7 +1,8 @@
 """Cases: a folder each with a catalog, a customer, a request and a time, and the decision that must come of them.
 
 customer.json   attributes (timestamps as text), consents (true or false), test, and contacts: their age before `now`
-                (such as "7d - 1us") with a treatment, or with all labels where it is not in the catalog, and `keys`;
+                (such as "7d - 1us") with a treatment, or with all labels where it is not in the catalog, `keys`, and
+                `responses`: by kind, the ages of what came of it;
                 and `events`: their age, type and properties, each received as it happened, in the order written
 request.json    the body of POST /next-action
 renewal.onnx    where the catalog has a model
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from catalog.building import load_plan
 from catalog.plan import Plan
@@ -24,7 +26,7 @@ from decision.decide import Decision, Pick, Score, decide
 from decision.request import NextActionRequest, resolve
 from decision.view import view_of
 from features.applying import Sent, apply_events
-from features.customer import Consent, Contact, Customer, micros
+from features.customer import Consent, Contact, Customer, Response, micros
 from models.scoring import Models, Scored
 from rules.programs import Frame
 from rules.types import AttributeType, coerce
@@ -79,6 +81,9 @@ def _customer(data: dict[str, Any], plan: Plan, now: int) -> Customer:
     consents = {name: Consent(granted, now - 1) for name, granted in data.get("consents", {}).items()}
     contacts = tuple(_contact(plan, contact, now) for contact in data.get("contacts", ()))
     customer = customer_of(attributes, consents, contacts, data.get("test", False))
+    responded = zip(customer.log, data.get("contacts", ()), strict=True)
+    log = tuple(replace(contact, responses=_responses(told, now)) for contact, told in responded)
+    customer = replace(customer, log=log)
     for number, event in enumerate(data.get("events", ())):
         customer = _after(plan, customer, f"e-{number}", event, now)
     return customer
@@ -95,6 +100,14 @@ def _after(plan: Plan, customer: Customer, event_id: str, event: dict[str, Any],
 def _attribute(plan: Plan, name: str, value: Any) -> Any:
     kind = plan.customer_types.get(name)
     return coerce(kind, value) if kind is AttributeType.TIMESTAMP else value
+
+
+def _responses(data: dict[str, Any], now: int) -> tuple[Response, ...]:
+    found = []
+    for kind, ages in data.get("responses", {}).items():
+        times = sorted(now - microseconds(age) for age in ages)
+        found.append(Response(kind, times[0], times[-1], len(times)))
+    return tuple(found)
 
 
 def _contact(plan: Plan, data: dict[str, Any], now: int) -> Contact:

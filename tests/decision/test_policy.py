@@ -210,7 +210,7 @@ def test_nothing_is_forgotten_that_a_policy_still_counts(
     plan, customer = _plan(declared), Customer()
     for contact in _contacts(contacts):
         since = contact.at - plan.history - rolling * SECOND
-        customer = with_contacts(customer, (contact,), since, latest, partial(lasting, plan, swept))
+        customer = with_contacts(customer, (contact,), since, latest, partial(lasting, plan, swept, contact.at))
     treatments = [treatment for treatment in plan.treatments if treatment is not None]
     later = NOW + 2 * SECOND
     blocked = Allowance(plan, counted_times(plan, customer.labels, customer.log), keys, later).blocked()
@@ -224,7 +224,7 @@ def test_of_what_only_lifetime_policies_count_the_latest_up_to_the_limit_stay() 
     customer = Customer()
     for at, action in enumerate("aabcacbac", start=1):
         added = (Contact(at, action, "web", "h" if action == "c" else "g", "inbound", SOME_DECISION),)
-        customer = with_contacts(customer, added, at, 0, partial(lasting, plan, SWEEP))
+        customer = with_contacts(customer, added, at, 0, partial(lasting, plan, SWEEP, at))
     kept = [(contact.at, contact.action) for contact in customer.contacts]
     assert kept == [(3, "b"), (5, "a"), (7, "b"), (8, "a"), (9, "c")]  # what was just added stays for now
 
@@ -235,7 +235,7 @@ def test_what_nobody_needs_goes_within_so_many_contacts() -> None:
     customer, lengths = Customer(), []
     for at in range(1, 200):
         added = tuple(Contact(at, "c", "web", "h", "inbound", SOME_DECISION) for _ in range(1 if at == 1 else 2))
-        customer = with_contacts(customer, added, at, KEPT_ANYWAY, partial(lasting, plan, len(added)))
+        customer = with_contacts(customer, added, at, KEPT_ANYWAY, partial(lasting, plan, len(added), at))
         lengths.append(len(customer.log))
     assert KEPT_ANYWAY < max(lengths) <= KEPT_ANYWAY + SWEEP + 2
 

@@ -123,7 +123,9 @@ def walk(plan: Plan, first: str, last: str, luisa: dict[str, Any] = LUISA) -> li
         customer = after_events(plan, customer, day, now)
         decision = decide(plan, ask, view_of(plan, customer), now, 0)
         added = contacts_of(decision, SOME_DECISION)
-        customer = with_contacts(customer, added, now - plan.history, KEPT_ANYWAY, partial(lasting, plan, len(added)))
+        customer = with_contacts(
+            customer, added, now - plan.history, KEPT_ANYWAY, partial(lasting, plan, len(added), now)
+        )
         customer = decode(encode(customer))  # as it comes back tomorrow
         days.append((day, decision))
     return days

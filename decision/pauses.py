@@ -1,0 +1,111 @@
+"""Pauses: what came of contacts closes a counter for a while. Pure.
+
+A response of the kind that a policy looks for, at time r, pauses if it is at least the policy's nth in (r − window, r]
+and nothing of the kind that would prevent it, where there is one, came after r − window, be it after r too: so a click
+on the third impression ends the pause that this impression began. The pause lasts for (r, r + pause].
+
+A contact holds what came of it by kind: how often, when first and when last. So of several responses of a kind to one
+contact the first counts when it was, and each other when the last was: of three, the second counts a little late, which
+holds back longer, never shorter.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from catalog.plan import After, Plan, Values
+from decision.counters import KeyValues, counting, key_values, may_be
+from features.customer import Labels, Logged, Response
+
+
+@dataclass(slots=True)
+class Responses:
+    """When those came that a policy looks for, and those that prevent a pause, in any order, in microseconds.
+
+    `last` remembers what `last_pausing` found of these alone, once nothing is added any more.
+    """
+
+    looked_for: list[int] = field(default_factory=list)
+    preventing: list[int] = field(default_factory=list)
+    last: tuple[int | None] | None = field(default=None, compare=False)
+
+    def add(self, after: After, response: Response) -> None:
+        if response.kind == after.outcome:
+            self.looked_for.append(response.first)
+            self.looked_for += [response.last] * min(response.count - 1, after.times)
+        elif response.kind == after.without:
+            self.preventing.append(response.last)
+
+
+Counters = dict[KeyValues, dict[Values, Responses]]
+Responded = Mapping[int, Counters]
+"""By the policy's number; of a policy without `per` all is under () and ()."""
+NOBODY_RESPONDED: Responded = MappingProxyType({})
+
+
+def responded(plan: Plan, labels: Sequence[Labels], log: Iterable[Logged]) -> Responded:
+    """What came of the contacts that each policy with a pause counts."""
+    if not plan.pausing:
+        return NOBODY_RESPONDED
+    found: dict[int, Counters] = {}
+    for contact in log:
+        if not contact.responses:
+            continue
+        each = labels[contact.labels]
+        for number, values in counting(plan, each):
+            policy = plan.policies[number]
+            if policy.after is None or not any(policy.after.looks_at(response.kind) for response in contact.responses):
+                continue
+            counters = found.setdefault(number, {}).setdefault(key_values(policy, each), {})
+            responses = counters.setdefault(values, Responses())
+            for response in contact.responses:
+                responses.add(policy.after, response)
+    return found
+
+
+def last_pausing(after: After, responses: Sequence[Responses]) -> int | None:
+    """When the last response was that pauses what all of these came of; None if none does."""
+    times = sorted(at for each in responses for at in each.looked_for)
+    prevented = max((at for each in responses for at in each.preventing), default=None)
+    for place in range(len(times) - 1, after.times - 2, -1):
+        since = times[place] - after.window
+        if prevented is not None and prevented > since:
+            return None  # and so are all before it
+        if times[place - after.times + 1] > since:
+            return times[place]
+    return None
+
+
+def _last_of_one(after: After, responses: Responses) -> int | None:
+    if responses.last is None:
+        responses.last = (last_pausing(after, [responses]),)
+    return responses.last[0]
+
+
+def paused(after: After, pause: int, counters: Counters, keys: KeyValues, now: int) -> dict[Values, int]:
+    """1 for each combination of labels whose counter, of those that `keys` name, is paused at `now`."""
+    matching: dict[Values, list[Responses]] = {}
+    for known, by_values in counters.items():
+        if may_be(known, keys):
+            for values, responses in by_values.items():
+                matching.setdefault(values, []).append(responses)
+    found: dict[Values, int] = {}
+    for values, several in matching.items():
+        last = _last_of_one(after, several[0]) if len(several) == 1 else last_pausing(after, several)
+        if last is not None and last > now - pause:
+            found[values] = 1
+    return found
+
+
+def still_pausing(plan: Plan, labels: Labels, contact: Logged, now: int) -> bool:
+    """Whether what came of `contact` may still pause something at `now` or later."""
+    if not contact.responses:
+        return False
+    for number, _ in counting(plan, labels):
+        policy = plan.policies[number]
+        if policy.after is None:
+            continue
+        since = now - policy.reach
+        if any(policy.after.looks_at(response.kind) and response.last > since for response in contact.responses):
+            return True
+    return False
