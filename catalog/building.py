@@ -31,6 +31,7 @@ from catalog.policies import CUSTOMERS, LABELS, ContactPolicy
 from catalog.scores import Score
 from catalog.series import Aggregates
 from catalog.spec import treatment_id
+from rules.history import asked, longest_asked
 from rules.index import Index, Terms
 from rules.masks import bits
 from rules.programs import Program, compile_program
@@ -85,8 +86,9 @@ class _Builder:
             policies=policies,
             policy_names=tuple(policy.name for policy in policies),
             keys=self._keys(),
-            history=max((policy.reach for policy in policies if not policy.lifetime), default=0),
+            history=max((self._asked_for(), *(policy.reach for policy in policies if not policy.lifetime))),
             pausing=any(policy.after for policy in policies),
+            asking=any(True for rule in self._catalog.checked.values() for _ in asked(rule.tree)),
             propensity=np.array([_constant(action) for _ in every_channel for action in actions]),
             value=np.array([action.value for _ in every_channel for action in actions]),
             lever=np.array([action.lever_factor for _ in every_channel for action in actions]),
@@ -108,6 +110,11 @@ class _Builder:
 
     def _program(self, path: str) -> Program:
         return compile_program(self._catalog.checked[path].tree)
+
+    def _asked_for(self) -> int:
+        """How long ago contacts may be that rules ask about, in microseconds."""
+        spans = (longest_asked(rule.tree) for rule in self._catalog.checked.values())
+        return max(spans, default=timedelta()) // timedelta(microseconds=1)
 
     def _aggregates(self) -> Aggregates:
         checked = self._catalog.checked

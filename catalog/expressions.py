@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from catalog.attributes import SEGMENTS, declarations, written
 from catalog.event_types import event_types
+from catalog.history import refuse_history
 from catalog.keeping import Resolved
 from catalog.nodes import Path
+from catalog.references import Names
 from catalog.report import Report
 from catalog.scores import BAND, Score
 from catalog.spec import Catalog
@@ -64,12 +66,13 @@ class _Checker:
         self._spec = spec
         self._kept = kept
         self._report = report
+        self._names = Names(report.sources.values)
         self._declared = declarations(report.sources.values)
         known = {name: each.kind for name, each in kept.items() if self._owns(name, "aggregates")}
         self._environment = Environment({**known, **spec.customer}, spec.context)
         self._checked: dict[str, CheckedRule] = {}
         # Many actions share a rule; checking is the slowest step of loading.
-        self._known: dict[tuple[str, str], CheckedRule | RuleError] = {}
+        self._known: dict[tuple[str, str, str], CheckedRule | RuleError] = {}
         self._broken = _undeclarable(spec, kept, report)
         self._later = {name for name, path in self._declared.items() if path[0] in ("derived", "scores", SEGMENTS)}
 
@@ -97,7 +100,9 @@ class _Checker:
             self._broken.add(("customer", name))
             return
         try:
-            self._checked[".".join(path)] = self._environment.derive(name, source)
+            rule = self._environment.derive(name, source)
+            refuse_history(rule, path, self._names)
+            self._checked[".".join(path)] = rule
         except RuleError as error:
             self._broken.add(("customer", name))
             self._complain(path, source, error)
@@ -146,7 +151,7 @@ class _Checker:
         """Whether the expression is sound; what it names has been told already where that is not."""
         if not self._sound(site.source):
             return False
-        key = (site.source, site.want)
+        key = (site.source, site.want, site.path[0])
         if key not in self._known:
             try:
                 self._known[key] = self._rule(site)
@@ -161,10 +166,9 @@ class _Checker:
 
     def _rule(self, site: Site) -> CheckedRule:
         choice = _CHOICES.get(site.want)
-        if choice is None:
-            return self._environment.check(site.source, site.want)
-        rule = self._environment.check(site.source, "any")
-        if rule.kind not in choice:
+        rule = self._environment.check(site.source, "any" if choice else site.want)
+        refuse_history(rule, site.path, self._names)
+        if choice and rule.kind not in choice:
             wanted = f"{', '.join(choice[:-1])} or {choice[-1]}"
             raise RuleError(f"this is a {rule.kind}, but a {site.want} is one of {wanted}")
         return rule

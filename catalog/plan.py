@@ -20,6 +20,7 @@ from catalog.calendar import Calendar
 from catalog.models import ModelFile
 from catalog.series import Aggregates
 from catalog.templates import Content
+from rules.history import History
 from rules.index import Index
 from rules.masks import folded, repeated
 from rules.programs import Frame, Program
@@ -209,7 +210,8 @@ class Plan:
 
     `needs` maps (`customer` or `context`, attribute) to the treatments whose texts can't do without it.
     `keys` computes, by its text, each expression that tells the counters of a policy apart; `history` is the longest
-    reach of any policy that isn't for a lifetime, in microseconds; `pausing` says whether any policy has an `after`.
+    reach of any policy that isn't for a lifetime, and of any rule that asks about contacts, in microseconds; `pausing`
+    says whether any policy has an `after`, `asking` whether any rule asks about contacts.
     `factors` holds propensity, value and lever once more, as Python floats; `ranking` the declared treatments with the
     priority they have without context weights, highest first, of equal ones in the order of their bits. `scored` maps a
     model to the treatments whose propensity it gives; in `propensity`, `factors` and `ranking` these have 1, the most
@@ -242,6 +244,7 @@ class Plan:
     keys: Mapping[str, Program]
     history: int
     pausing: bool
+    asking: bool
     propensity: Vector
     value: Vector
     lever: Vector
@@ -301,9 +304,11 @@ class Plan:
         """The grid's places of `actions`, on every channel, as bits."""
         return repeated(actions, self.width, len(self.channels))
 
-    def frame(self, attributes: dict[str, Any], context: dict[str, Any], now: datetime) -> Frame:
+    def frame(
+        self, attributes: dict[str, Any], context: dict[str, Any], now: datetime, history: History | None = None
+    ) -> Frame:
         """What rules and templates see; the zone is the customer's if they have one, else the catalog's."""
-        return Frame(attributes, context, now, customer_zone(attributes, self.zone))
+        return Frame(attributes, context, now, customer_zone(attributes, self.zone), history)
 
 
 def customer_zone(attributes: Mapping[str, Any], otherwise: tzinfo) -> tzinfo | None:

@@ -11,7 +11,8 @@ from catalog.plan import Plan
 from decision.pauses import Responded, responded
 from decision.policy import Counted, counted_more, counted_times
 from features.aggregates import values_at
-from features.customer import Customer
+from features.customer import Customer, moment
+from rules.history import Contacted, History
 from rules.index import Index
 from rules.types import fits
 
@@ -19,7 +20,7 @@ from rules.types import fits
 @dataclass(slots=True)
 class View:
     """A customer as one plan sees them: the attributes that fit the declared types, the contacts each policy counts,
-    and what came of those that a policy with a pause counts.
+    what came of those that a policy with a pause counts, and what rules may ask about all of them.
 
     `stored` are the attributes without aggregates. `attributes` are true from `since` until `until` (exclusive,
     microseconds); `at` brings them up to date. `held` remembers, by index, the rows that the attributes alone leave: as
@@ -31,6 +32,7 @@ class View:
     stored: dict[str, Any]
     counted: tuple[Counted, ...]
     responded: Responded
+    history: History
     attributes: dict[str, Any] = field(default_factory=dict, compare=False)
     since: int = field(default=0, compare=False)
     until: int = field(default=0, compare=False)
@@ -61,10 +63,12 @@ def view_of(plan: Plan, customer: Customer, before: View | None = None) -> View:
     since is taken from it.
     """
     if before is None:
-        return View(plan, customer, _fitting(plan, customer), *_counted(plan, customer))
+        return View(plan, customer, _fitting(plan, customer), *_counted(plan, customer), _history(plan, customer))
     same = before.customer.attributes is customer.attributes
     stored = before.stored if same else _fitting(plan, customer)
-    view = View(plan, customer, stored, *_counted_more(plan, customer, before))
+    known = customer.log is before.customer.log and customer.labels is before.customer.labels
+    history = before.history if known else _history(plan, customer)
+    view = View(plan, customer, stored, *_counted_more(plan, customer, before), history)
     if same and before.customer.series is customer.series:
         view.attributes, view.since, view.until, view.held = before.attributes, before.since, before.until, before.held
     return view
@@ -73,6 +77,18 @@ def view_of(plan: Plan, customer: Customer, before: View | None = None) -> View:
 def _fitting(plan: Plan, customer: Customer) -> dict[str, Any]:
     kinds = plan.customer_types
     return {name: value for name, value in customer.attributes.items() if name in kinds and fits(kinds[name], value)}
+
+
+def _history(plan: Plan, customer: Customer) -> History:
+    if not plan.asking:
+        return {}
+    last: dict[str, int] = {}
+    responses: dict[str, set[str]] = {}
+    for contact in customer.log:
+        action = customer.labels[contact.labels].action
+        last[action] = max(last.get(action, contact.at), contact.at)
+        responses.setdefault(action, set()).update(response.kind for response in contact.responses)
+    return {action: Contacted(moment(at), frozenset(responses[action])) for action, at in last.items()}
 
 
 def _counted(plan: Plan, customer: Customer) -> tuple[tuple[Counted, ...], Responded]:

@@ -91,9 +91,9 @@ class Environment:
         try:
             tree = fold_constants(_measured(self._inline(tree)))
         except ConstantError as error:
-            raise RuleError(error.message, *_position(source, error.offset)) from None
+            raise RuleError(error.message, *position(source, error.offset)) from None
         if want not in ("any", tree.kind):
-            raise RuleError(f"this is a {tree.kind}, but a {want} is needed here", *_position(source, tree.offset))
+            raise RuleError(f"this is a {tree.kind}, but a {want} is needed here", *position(source, tree.offset))
         return CheckedRule(source, tree, tree.kind)
 
     def _checked(self, source: str) -> Node:
@@ -122,7 +122,7 @@ class Environment:
         if found is None:
             return RuleError(complaint)
         offset = offset_of(text, int(found[1]), int(found[2]))
-        return RuleError(self._plainly(found[3].strip()), *_position(source, before_insertions(offset, inserted)))
+        return RuleError(self._plainly(found[3].strip()), *position(source, before_insertions(offset, inserted)))
 
     def _plainly(self, message: str) -> str:
         unknown = re.match(r"undefined field '(.+)' not found in struct 'tino\.(\w+)'", message)
@@ -143,7 +143,7 @@ class Environment:
     def _refuse_unsupported(self, node: Node, source: str, bound: frozenset[str] = frozenset({"now"})) -> None:
         said = _unsupported(node, bound, self._fields)
         if said is not None:
-            raise RuleError(f"rules do not support {said}", *_position(source, node.offset))
+            raise RuleError(f"rules do not support {said}", *position(source, node.offset))
         if isinstance(node, Fold):
             bound |= {node.variable, node.accumulator}
         for child in () if isinstance(node, Select) else children(node):
@@ -152,7 +152,7 @@ class Environment:
     def _refuse_inexact(self, node: Node, source: str) -> None:
         if isinstance(node, Const) and node.kind == "int" and int(float(node.value)) != node.value:
             message = f"{node.value} is not exact as a double; the largest safe whole number is {_LARGEST_EXACT}"
-            raise RuleError(message, *_position(source, node.offset))
+            raise RuleError(message, *position(source, node.offset))
         for child in children(node):
             self._refuse_inexact(child, source)
 
@@ -219,6 +219,7 @@ def _moved_back(node: Node, inserted: list[int]) -> Node:
     return replace(moved, offset=before_insertions(node.offset, inserted))
 
 
-def _position(source: str, offset: int) -> tuple[int, int]:
+def position(source: str, offset: int) -> tuple[int, int]:
+    """Line and column, from 1, of a character of `source`."""
     before = source[: max(0, offset)]
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1

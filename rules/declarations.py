@@ -11,6 +11,8 @@ from typing import Any
 from cel_expr_python import cel
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, duration_pb2, timestamp_pb2, wrappers_pb2
 
+from rules.history import CONTACTED, RESPONDED, SINCE_CONTACT
+
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _SCALARS = {
     "string": _FIELD.TYPE_STRING,
@@ -38,7 +40,7 @@ def official_checker(fields: Mapping[str, Mapping[str, str]], with_time: bool = 
     variables = {owner: cel.Type(f"tino.{owner.capitalize()}") for owner in fields}
     if with_time:
         variables["now"] = cel.Type.TIMESTAMP
-    return cel.NewEnv(pool, variables=variables, functions=tino_functions()[0 if with_time else 1 :])
+    return cel.NewEnv(pool, variables=variables, functions=tino_functions()[0 if with_time else WITH_TIME :])
 
 
 def _add_field(message: Any, name: str, number: int, kind: str) -> None:
@@ -51,6 +53,9 @@ def _add_field(message: Any, name: str, number: int, kind: str) -> None:
         field.type = _SCALARS["string" if kind == "list<string>" else kind]
 
 
+WITH_TIME = 4  # of Tino's functions need a time: the first ones
+
+
 def tino_functions(days_until: Any = None, in_band: Any = None) -> list[Any]:
     """The declarations of Tino's functions, first those that need a time; the arguments give them bodies for the
     official evaluator.
@@ -60,6 +65,13 @@ def tino_functions(days_until: Any = None, in_band: Any = None) -> list[Any]:
         cel.FunctionDecl(
             "days_until", [cel.Overload("days_until_timestamp", kinds.INT, [kinds.TIMESTAMP], impl=days_until)]
         ),
+        cel.FunctionDecl(
+            CONTACTED, [cel.Overload("contacted_string_duration", kinds.BOOL, [kinds.STRING, kinds.DURATION])]
+        ),
+        cel.FunctionDecl(
+            RESPONDED, [cel.Overload("responded_string_string", kinds.BOOL, [kinds.STRING, kinds.STRING])]
+        ),
+        cel.FunctionDecl(SINCE_CONTACT, [cel.Overload("since_contact_string", kinds.DURATION, [kinds.STRING])]),
         cel.FunctionDecl(
             "in_band",
             [

@@ -7,13 +7,14 @@ from typing import Any
 from cel_expr_python import cel
 
 from rules.errors import EvaluationError
+from rules.history import PROGRAMS
 from rules.programs import DEFINED, Frame, compile_program, to_official
 from rules.syntax import Call, Const, Fold, ListOf, Node
 from rules.types import LONGEST
 
 _TIMES = ("duration", "timestamp")
 _EXACTLY = cel.NewEnv(variables={"text": cel.Type.STRING, "value": cel.Type.DYN})
-_NOT_FOLDED = {"days_until", DEFINED, "@not_strictly_false"}
+_NOT_FOLDED = {"days_until", DEFINED, "@not_strictly_false", *PROGRAMS}
 
 
 class ConstantError(Exception):

@@ -13,6 +13,8 @@ from cel_expr_python import cel
 from google.protobuf import duration_pb2, timestamp_pb2
 
 from rules.errors import EvaluationError
+from rules.history import PROGRAMS as HISTORY
+from rules.history import History
 from rules.operators import BINARY, UNARY
 from rules.profile import PROGRAMS
 from rules.syntax import Call, Const, Fold, Ident, ListOf, Node, Select
@@ -29,14 +31,20 @@ class Frame:
     `zone` is None when the customer's zone is unknown; what needs it then has no answer. `shared` keeps the value of
     every term that several rules ask for, so that it is computed once per decision. `steps` is how many more items
     a comprehension, with all those nested in it, may look at: over long lists they would take seconds of everybody's
-    time.
+    time. `history` is None where the contacts so far are unknown; what asks about them then has no answer.
     """
 
-    __slots__ = ("context", "customer", "local", "now", "shared", "steps", "zone")
+    __slots__ = ("context", "customer", "history", "local", "now", "shared", "steps", "zone")
 
     def __init__(
-        self, customer: dict[str, Any], context: dict[str, Any], now: datetime, zone: tzinfo | None = UTC
+        self,
+        customer: dict[str, Any],
+        context: dict[str, Any],
+        now: datetime,
+        zone: tzinfo | None = UTC,
+        history: History | None = None,
     ) -> None:
+        self.history = history
         self.customer = customer
         self.context = context
         self.now = now
@@ -209,6 +217,7 @@ _SPECIAL: dict[str, Callable[..., Program]] = {
     DEFINED: _defined,
     "days_until": _days_until,
     "in_band": _in_band,
+    **HISTORY,
 }
 
 
