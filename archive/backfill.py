@@ -124,7 +124,9 @@ class Backfill:
     async def _fill(self, customer_id: str, snapshot: Snapshot, events: list[Event]) -> bool:
         """Whether the customer still was as in `snapshot`. Raises StoreError."""
         customer, now = snapshot.customer, self._store.now_for(snapshot)
-        log = told(self._plan.aggregates, events, customer.erased, now)
+        # Of merged customers only some may have been erased: what was, is gone from the log of that id as well.
+        since = customer.erased if customer.identity is None else 0
+        log = told(self._plan.aggregates, events, since, now)
         after = filled(customer, self._plan.aggregates, log, self._chosen, now, anew=self._anew)
         if after is not customer:
             lives = self._store.lifetime_ms(after)

@@ -1,7 +1,7 @@
 """Groups: the events of one customer in a batch, on their way to be stored together."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from catalog.plan import Plan
 from features.applying import DUPLICATE, Applied, Result, Sent, apply_events
@@ -14,11 +14,15 @@ from features.store import CustomerStore
 
 
 class Group:
-    """The events of one customer in a batch, on their way to be stored."""
+    """The events of one customer in a batch, on their way to be stored.
+
+    They are counted by the plan in force when they are committed, in the customer's turn: a catalog that was put in
+    force while they waited is theirs.
+    """
 
     __slots__ = ("_left", "_plan", "_results", "_ticket", "_tries", "_trying", "customer", "customer_id")
 
-    def __init__(self, plan: Plan, customer_id: str) -> None:
+    def __init__(self, plan: Callable[[], Plan], customer_id: str) -> None:
         self.customer_id = customer_id
         self.customer: Customer = EMPTY
         self._plan = plan
@@ -61,7 +65,7 @@ class Group:
     def _applied(self, customer: Customer, now: int) -> Applied:
         while True:
             first = [same[0] for same in self._left.values()]
-            applied = apply_events(self._plan, customer, [sent for _, sent in first], now)
+            applied = apply_events(self._plan(), customer, [sent for _, sent in first], now)
             self._results.update(zip((place for place, _ in first), applied.results, strict=True))
             refused = [same for same in self._left.values() if len(same) > 1 and self._is_refused(same[0][0])]
             if not refused:
@@ -92,7 +96,7 @@ class Group:
             results[place] = result
 
 
-def groups_of(plan: Plan, sent: Sequence[Sent]) -> list[Group]:
+def groups_of(plan: Callable[[], Plan], sent: Sequence[Sent]) -> list[Group]:
     groups: dict[str, Group] = {}
     for place, each in enumerate(sent):
         group = groups.get(each.customer_id)

@@ -60,8 +60,13 @@ class Waiting:
             return
         self._intake.overdue.watch(self.too_late, self._deadline.end, connection.loop)
         for group, snapshot, commit in commits:
-            if commit is not None:
-                store.ledger.commit_at_once(commit, connection, self._settled(group, snapshot, commit))
+            if commit is None:
+                continue
+            settled = self._settled(group, snapshot, commit)
+            try:
+                store.ledger.commit_at_once(commit, connection, settled)
+            except StoreError as error:  # the connection went while others of the batch were on their way
+                settled(error)
 
     def _settled(self, group: Group, snapshot: Snapshot, commit: Commit) -> Callable[[Outcome | StoreError], None]:
         def settled(outcome: Outcome | StoreError) -> None:

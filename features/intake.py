@@ -40,7 +40,7 @@ class Intake:
         """One result for each. Raises StoreError: then send all of them again, those that were stored are known."""
         deadline = Deadline(seconds)
         results: list[Result] = [DUPLICATE] * len(sent)
-        groups = groups_of(self._plan(), sent)
+        groups = groups_of(self._plan, sent)
         done = await asyncio.gather(*(self._take(group, deadline) for group in groups), return_exceptions=True)
         for error in done:
             if error is not None:
@@ -58,7 +58,7 @@ class Intake:
         if connection is None:
             return False
         waiting = Waiting(self, Deadline(seconds), len(sent), answered)
-        for group in groups_of(self._plan(), sent):
+        for group in groups_of(self._plan, sent):
             snapshot = self.store.at_hand(group.customer_id)
             if snapshot is None or snapshot.customer.merged_into or not waiting.add(group, snapshot):
                 waiting.give_back()

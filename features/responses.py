@@ -48,7 +48,7 @@ def _with_response(contact: Logged, event: Event) -> Logged:
     for known in contact.responses:
         if known.kind == event.type:
             first, last = min(known.first, told.first), max(known.last, told.last)
-            told = Response(event.type, first, last, known.count + 1, min(known.value + told.value, _MOST))
+            told = Response(event.type, first, last, known.count + 1, max(-_MOST, min(known.value + told.value, _MOST)))
     responses = tuple(sorted((*others, told), key=lambda each: each.kind))
     return msgspec.structs.replace(contact, responses=responses)
 

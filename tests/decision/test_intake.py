@@ -13,6 +13,7 @@ from decision.engine import Engine
 from decision.request import NextActionRequest
 from features.aggregates import values_at
 from features.applying import FUTURE_US, Result, Sent
+from features.commit import Commit
 from features.customer import Consent, Customer, Response, with_attributes, with_consent
 from features.deadline import Deadline
 from features.errors import StoreError
@@ -325,6 +326,39 @@ async def test_more_ids_than_lua_takes_at_once(engine: Engine, intake: Intake) -
     assert statuses(await intake.take(sent[:9_000], PATIENT)) == ["stored"] * 9_000
     assert statuses(await intake.take(sent, PATIENT)) == ["duplicate"] * 9_000 + ["stored"] * 1_000
     assert len(await logged(engine.store)) == 10_000
+
+
+async def test_a_connection_that_goes_in_the_midst_of_a_batch_is_answered_once(
+    own_store: CustomerStore, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(own_store, plan)
+    sent = [purchase(f"e-{n}", 1.0, customer_id=f"m-{n}") for n in range(20)]
+    await engine.intake.take(sent, PATIENT)
+    connection = own_store.ledger.link.ready
+    assert connection is not None
+    told: list[object] = []
+    again = [purchase(f"f-{n}", 1.0, customer_id=f"m-{n}") for n in range(20)]
+    real = own_store.ledger.commit_at_once
+
+    def commit_at_once(commit: Commit, *rest: Any) -> None:
+        real(commit, *rest)
+        if commit.customer_id == "m-9":
+            connection.abort("as when Redis is killed")
+
+    monkeypatch.setattr(own_store.ledger, "commit_at_once", commit_at_once)
+    first = asyncio.Event()
+
+    def answered(results: object) -> None:
+        told.append(results)
+        first.set()
+
+    assert engine.intake.at_once(again, PATIENT, answered)
+    await first.wait()
+    assert isinstance(told[0], StoreError)
+    for n in range(20):
+        assert engine.intake.turns.take_free(f"m-{n}")
+    await asyncio.sleep(0)
+    assert len(told) == 1
 
 
 async def test_a_batch_of_many_customers(engine: Engine, intake: Intake) -> None:
