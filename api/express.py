@@ -268,6 +268,8 @@ class ExpressProtocol(HttpToolsProtocol):
         self._end(express, b"%b%b\r\n%b" % (STATUS_LINE[status], lines, body))
 
     def _end(self, express: _Express, response: bytes) -> None:
+        if express.response_complete:
+            return  # a second answer would be taken for that of the next request
         express.response_complete = True
         self.transport.write(response)
         if not express.keep_alive:
