@@ -61,7 +61,7 @@ async def _absorb(
             twice += [ids[place] for place in set(outcome.places)]
             ids = [each for each in ids if each not in twice]
             events = await _sent_to_both(store, (source_id, source), (target_id, snapshot), twice, deadline)
-            content = without_events(source.customer, events, store.aggregates)
+            content = without_events(source.customer, events, store.aggregates, snapshot.customer)
             continue
         snapshot = known or snapshot
         await attempts.lost(outcome, deadline)

@@ -19,7 +19,7 @@ from catalog.series import Aggregates, Kept, Series
 from features.customer import MOST_STATEMENTS, Consent, Customer, Identity, Labels, Logged, Response, weight
 from features.events import Event
 from features.readings import MisfitError, readings
-from features.series import is_past, joined, without
+from features.series import has_counted, is_past, joined, without
 
 _MOST_INT = 2**63 - 1
 _NOBODY = Identity()
@@ -195,8 +195,14 @@ def _series(one: Mapping[int, Any], two: Mapping[int, Any], series: Mapping[int,
     return found
 
 
-def without_events(customer: Customer, events: Iterable[Event], aggregates: Aggregates) -> Customer:
-    """The customer less what these events, which were counted in them, added to sums; the rest is joined, not added."""
+def without_events(
+    customer: Customer, events: Iterable[Event], aggregates: Aggregates, also: Customer | None = None
+) -> Customer:
+    """The customer less what these events, which were counted in them, added to sums; the rest is joined, not added.
+
+    `also` is who was sent them too: where they have counted nothing in an event's tile, it was counted by neither, as
+    its aggregate was declared later.
+    """
     left = dict(customer.series)
     for event in events:
         try:
@@ -206,6 +212,8 @@ def without_events(customer: Customer, events: Iterable[Event], aggregates: Aggr
         for series, value in found:
             stored = left.get(series.key)
             if stored is None or series.kept is not Kept.ADDED or is_past(series, event.at, event.received):
+                continue
+            if also is not None and not has_counted(series, also.series.get(series.key), event.at):
                 continue
             less = without(series, stored, event.at, value)
             if less is None:

@@ -158,6 +158,11 @@ def without(series: Series, stored: Stored, at: int, value: Any) -> Stored | Non
     return [[tiles[place] for place in left], [counts[place] for place in left], kept]
 
 
+def has_counted(series: Series, stored: Stored | None, at: int) -> bool:
+    """Whether an ADDED series has anything in the tile of `at`."""
+    return stored is not None and (at // series.tile if series.tile else 0) in stored[0]
+
+
 def _tiled(one: Stored, other: Stored, better: Callable[[Any, Any], Any]) -> Stored:
     """Tile by tile the better of the two; each tile's figures are compared as a tuple."""
     found = {tile: tuple(rest) for tile, *rest in zip(*one, strict=True)}

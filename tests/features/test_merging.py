@@ -220,4 +220,9 @@ def test_what_an_event_added_is_taken_out_and_nothing_else(sums: bool) -> None:
     # One that was not counted: of a type that no longer fits, without the property.
     assert without_events(once, [Event("3", "e", 25, 25, {"p": "x"}), Event("4", "e", 25, 25)], aggregates) == once
     assert without_events(once, [Event("5", "e", 25, 25, {"p": 4})], aggregates).series == {2: series[2]}
+    # Who was sent it too has counted nothing then: it came before the aggregate was declared, and counts for neither.
+    shared = [Event("1", "e", 5, 5, {"p": 3})]
+    assert without_events(customer, shared, aggregates, Customer()) == customer
+    assert without_events(customer, shared, aggregates, customer) == without_events(customer, shared, aggregates)
+    assert without_events(customer, shared, aggregates, customer) != customer
     assert customer.series == series
