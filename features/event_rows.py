@@ -7,7 +7,6 @@ import csv
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -16,7 +15,7 @@ from features.columns import BadRow, ImportFileError
 from features.event_columns import EventColumns
 from features.event_lines import json_slices
 from features.event_slice import Slice
-from features.rows import FORMATS, parquet_file, swallowed
+from features.rows import FORMATS, csv_cells, parquet_file
 
 _PART = 25_000  # rows of text that are held as Python's own strings at a time
 
@@ -41,7 +40,7 @@ def _csv_slices(path: Path, columns: EventColumns, after: int, size: int) -> Ite
         except csv.Error as error:
             raise ImportFileError(f"{path.name}: the header is not CSV: {error}") from None
         names = columns.check(header)
-        rows = _csv_rows(reader, len(names))
+        rows = csv_cells(reader, len(names))
         for _ in islice(rows, after):
             pass
         while True:
@@ -55,23 +54,6 @@ def _csv_slices(path: Path, columns: EventColumns, after: int, size: int) -> Ite
             table = pa.concat_tables(parts)
             found.columns = {name: coded_column(table.column(name)) for name in names}
             yield found
-
-
-def _csv_rows(reader: Any, width: int) -> Iterator[tuple[int, list[str] | BadRow]]:
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            yield line, BadRow(line, f"not CSV: {error}{swallowed(line, reader.line_num)}")
-            continue
-        if cells is None:
-            return
-        if len(cells) == width:
-            yield line, cells
-        elif cells:
-            reason = f"expected {width} cells, got {len(cells)}"
-            yield line, BadRow(line, reason + swallowed(line, reader.line_num))
 
 
 def _text_table(part: list[tuple[int, list[str] | BadRow]], names: list[str], found: Slice) -> pa.Table:

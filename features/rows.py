@@ -43,23 +43,32 @@ def _csv_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | B
         except csv.Error as error:
             raise ImportFileError(f"{path.name}: the header is not CSV: {error}") from None
         columns.check(names)
-        while True:
-            line = reader.line_num + 1
-            try:
-                cells = next(reader, None)
-            except csv.Error as error:
-                yield line, BadRow(line, f"not CSV: {error}{swallowed(line, reader.line_num)}")
-                continue
-            if cells is None:
-                return
-            if len(cells) == len(names):
+        for line, cells in csv_cells(reader, len(names)):
+            if isinstance(cells, BadRow):
+                yield line, cells
+            else:
                 yield line, _row(columns, dict(zip(names, cells, strict=True)), line, text=True)
-            elif cells:  # an empty line is no row
-                reason = f"expected {len(names)} cells, got {len(cells)}"
-                yield line, BadRow(line, reason + swallowed(line, reader.line_num))
 
 
-def swallowed(first: int, last: int) -> str:
+def csv_cells(reader: Any, width: int) -> Iterator[tuple[int, list[str] | BadRow]]:
+    """The rows after the header, each with the line it begins on; those that aren't `width` cells are bad."""
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            yield line, BadRow(line, f"not CSV: {error}{_swallowed(line, reader.line_num)}")
+            continue
+        if cells is None:
+            return
+        if len(cells) == width:
+            yield line, cells
+        elif cells:  # an empty line is no row
+            reason = f"expected {width} cells, got {len(cells)}"
+            yield line, BadRow(line, reason + _swallowed(line, reader.line_num))
+
+
+def _swallowed(first: int, last: int) -> str:
     """The lines that a row which can't be read took with it, to be appended to what is wrong with it."""
     return f"; it takes lines {first} to {last}: is a quote left open?" if last > first else ""
 
