@@ -24,7 +24,9 @@ class ActionAnswer(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NextActionAnswer(msgspec.Struct, forbid_unknown_fields=True):
-    """A decision. `decision_id` is null where nothing was recorded: in a dry run, and in a degraded answer."""
+    """A decision. `decision_id` is null where nothing was recorded: in a dry run, and in a degraded answer; in a
+    provisional one it is that of the commit under way.
+    """
 
     decision_id: str | None
     customer_id: str

@@ -45,7 +45,7 @@ class Deciding:
 
     __slots__ = (
         "_answer", "_decision", "_random", "_score", "_seed", "_snapshot", "_span", "_store", "_ticket", "ask",
-        "customer", "deadline", "identity", "lost", "plan", "request",
+        "customer", "deadline", "decision_id", "identity", "lost", "plan", "request",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +78,7 @@ class Deciding:
         store, plan, snapshot, customer_id = self._store, self.plan, self._snapshot, self.ask.customer_id
         now = store.now_for(snapshot)
         decision_id = new_decision_id(store.ledger.layout.partition(customer_id), now, self._random(8))
+        self.decision_id = decision_id
         decision = self._decision = decide(plan, self.ask, view(plan, snapshot), now, self._seed, self._score)
         answer = self._answer = answer_body(plan, customer_id, decision, decision_id, decision.degraded)
         customer = self.customer = _contacted(plan, snapshot.customer, decision, decision_id)

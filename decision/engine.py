@@ -2,7 +2,7 @@
 
 In the common case one round trip. Whatever goes wrong (the store is away, slow or full, the clock is off, the time is
 up), the caller gets the declared fallback or nothing, in time, and that answer contacts nobody. A commit whose
-reply never came may have been applied: it is not sent again, and a retry with the same request id gets its answer.
+reply never came may have been applied: it is never sent again, but looked for by its decision id; see decision.doubt.
 
 There are two ways in. `next_action` is a coroutine and does everything. `at_once` does the common case without one: it
 decides where it is called and answers from the callback of the reply, as a task, its futures and the turns of the event
@@ -17,8 +17,9 @@ import msgspec
 
 from catalog.plan import Plan
 from decision.answer import answer_body
-from decision.decide import InForce, Score, decide, fallback_only
+from decision.decide import InForce, Score, decide
 from decision.deciding import Answer, Deciding, RequestIdentity, answer_of, repeated, request_identity, seed_of, view
+from decision.doubt import in_doubt, was_committed, why_of
 from decision.reasons import Degradation
 from decision.request import Ask, NextActionRequest, resolve
 from features.answered import answered_before
@@ -26,12 +27,12 @@ from features.cache import Snapshot
 from features.commit import Commit, Committed, Moved, Outcome, Repeated
 from features.deadline import Deadline
 from features.entropy import random_bytes
-from features.errors import MergedAway, NoScript, OutOfMemory, OutOfTime, StoreError, StoreTimeout, Uncertain
+from features.errors import ConnectionLost, MergedAway, NoScript, OutOfTime, StoreError, StoreTimeout, Uncertain
 from features.identity import root_of
 from features.intake import Intake
 from features.merging import is_merged, merged_ids
 from features.overdue import Overdue
-from features.store import ClockError, CustomerStore
+from features.store import CustomerStore
 from features.turns import Turns
 from models.scoring import Models, Scored
 from rules.programs import Frame
@@ -144,13 +145,13 @@ class Engine:
             except MergedAway:
                 pass
             except StoreError as error:
-                return self.degraded(by.plan, ask, _why(error))
+                return self.degraded(by.plan, ask, why_of(error))
             finally:
                 self.turns.give(ask.customer_id)
             try:
                 root, before = await self._follow(ask.customer_id, identity, deadline)
             except StoreError as error:
-                return self.degraded(by.plan, ask, _why(error))
+                return self.degraded(by.plan, ask, why_of(error))
             if before is not None:
                 return repeated(before, identity, 0)
             request = msgspec.structs.replace(request, customer_id=root)
@@ -175,7 +176,7 @@ class Engine:
         except MergedAway:
             pass
         except StoreError as error:
-            return self.degraded(deciding.plan, deciding.ask, _why(error), deciding.lost)
+            return self.degraded(deciding.plan, deciding.ask, why_of(error), deciding.lost)
         finally:
             self.turns.give(deciding.ask.customer_id)
         return await self._ask(deciding.request, deciding.identity, deciding.deadline)
@@ -192,7 +193,25 @@ class Engine:
         if isinstance(error, Uncertain):
             self.store.cache.forget(deciding.ask.customer_id)
         self.turns.give(deciding.ask.customer_id)
-        return self.degraded(deciding.plan, deciding.ask, _why(error), deciding.lost)
+        return self._undecided(deciding, error)
+
+    async def look_for(self, deciding: Deciding, error: ConnectionLost) -> Answer:
+        """What became of the commit that `at_once` sent on a connection which then broke; the turn is given back."""
+        self.store.cache.forget(deciding.ask.customer_id)
+        try:
+            return await self._found_or_in_doubt(deciding, error)
+        finally:
+            self.turns.give(deciding.ask.customer_id)
+
+    async def _found_or_in_doubt(self, deciding: Deciding, error: Uncertain) -> Answer:
+        if isinstance(error, ConnectionLost) and await was_committed(self.store.ledger, deciding):
+            return deciding.committed(None)
+        return self._undecided(deciding, error)
+
+    def _undecided(self, deciding: Deciding, error: StoreError) -> Answer:
+        """`error` is what came of its commit: where it may still count, the answer names it."""
+        under_way = deciding.decision_id if isinstance(error, Uncertain) else None
+        return self.degraded(deciding.plan, deciding.ask, why_of(error), deciding.lost, under_way)
 
     async def _preview(self, by: InForce, ask: Ask, deadline: Deadline) -> Answer:
         snapshot = await self.store.snapshot(ask.customer_id, deadline, fresh=True)
@@ -207,7 +226,10 @@ class Engine:
         while True:
             if tried is None:
                 commit = deciding.commit()
-                tried = await self.store.commit(commit, deciding.customer, deciding.deadline)
+                try:
+                    tried = await self.store.commit(commit, deciding.customer, deciding.deadline)
+                except Uncertain as error:
+                    return await self._found_or_in_doubt(deciding, error)
             outcome, known = tried
             tried = None
             if isinstance(outcome, Committed):
@@ -235,12 +257,9 @@ class Engine:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def degraded(self, plan: Plan, ask: Ask, why: Degradation, lost: int = 0) -> Answer:
-        """The declared fallback or nothing, which contacts nobody and is not recorded."""
+    def degraded(self, plan: Plan, ask: Ask, why: Degradation, lost: int = 0, under_way: str | None = None) -> Answer:
         now = self.store.clock.now() if self.store.clock.known else 0
-        decision = fallback_only(plan, ask, now)
-        body = answer_body(plan, ask.customer_id, decision, None, (why,))
-        return Answer(body, decision.status, decision.reason, (why,), lost)
+        return in_doubt(plan, ask, now, why, lost, under_way)
 
 
 class _Waiting:
@@ -267,6 +286,8 @@ class _Waiting:
             self._answered(answer)
         elif isinstance(outcome, NoScript):
             engine.spawn(engine.go_on(self._deciding, self._commit, None), self._answered)
+        elif isinstance(outcome, ConnectionLost):
+            engine.spawn(engine.look_for(self._deciding, outcome), self._answered)
         elif isinstance(outcome, StoreError):
             self._answered(engine.give_up(self._deciding, outcome))
         else:
@@ -281,11 +302,3 @@ def _scoring(plan: Plan, models: Models) -> Score:
         return models.score(candidates, frame, plan)
 
     return score
-
-
-def _why(error: StoreError) -> Degradation:
-    if isinstance(error, StoreTimeout | OutOfTime):
-        return Degradation.DEADLINE
-    if isinstance(error, ClockError):
-        return Degradation.CLOCK
-    return Degradation.STORE_FULL if isinstance(error, OutOfMemory) else Degradation.STORE_UNAVAILABLE

@@ -51,8 +51,8 @@ class Degradation(StrEnum):
     With `model` it is the models named in the record, and the answer does without what they score. With any other the
     answer contacts nobody.
 
-    With `deadline` and `store_unavailable` a commit may have been under way whose reply never came; a retry with the
-    same request id tells.
+    `provisional` comes beside `deadline` or `store_unavailable`: a commit was under way whose reply never came, and it
+    may count. The answer names its decision id; a retry with the same request id gets what was committed.
     """
 
     STORE_UNAVAILABLE = "store_unavailable"
@@ -61,6 +61,7 @@ class Degradation(StrEnum):
     CLOCK = "clock"
     CONTENTION = "contention"
     MODEL = "model"
+    PROVISIONAL = "provisional"
 
 
 EMPTIED_BY: dict[Gate, Reason] = {
