@@ -15,11 +15,11 @@ from features.opening import problems
 from features.store import CustomerStore
 
 PING_WITHIN = 1.0
-INSPECTED_FOR = 5.0
+INSPECTED_FOR = 1.0
 
 
 class Readiness:
-    """Why requests had better go elsewhere. Redis is pinged each time, its settings read every few seconds."""
+    """Why requests had better go elsewhere. Redis is pinged each time, what it says of itself read once a second."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker

@@ -24,9 +24,19 @@ def check_durable(info: Mapping[str, str]) -> list[str]:
         problems.append("The append-only file is off: set appendonly yes, or a crash loses acknowledged decisions.")
     elif info.get("aof_last_write_status", "ok") != "ok":
         problems.append("The append-only file can't be written: see the log of this Redis.")
+    if is_full(info):
+        problems.append(
+            "The memory of this Redis is full: raise maxmemory, or let the archiver trim what it has written."
+        )
     if (policy := info.get("maxmemory_policy")) != "noeviction":
         problems.append(f"maxmemory-policy is {policy}: set noeviction, or full memory would evict consents and caps.")
     return problems
+
+
+def is_full(info: Mapping[str, str], share: float = 1.0) -> bool:
+    """Whether what Redis uses has reached this share of what it may; never where it has no bound."""
+    used, most = (int(info.get(name, "0")) for name in ("used_memory", "maxmemory"))
+    return most > 0 and used >= share * most
 
 
 def _at_least(version: str, oldest: tuple[int, int]) -> bool:

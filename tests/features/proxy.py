@@ -17,6 +17,7 @@ class Proxy:
         self._open.set()
         self._passing = asyncio.Event()
         self._passing.set()
+        self._swallowing = False
         self._before: list[asyncio.Event] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._replying: set[asyncio.Task[None]] = set()
@@ -49,6 +50,17 @@ class Proxy:
 
     def release(self) -> None:
         self._open.set()
+
+    def blackhole(self) -> None:
+        """From now on requests get nowhere, and no reply comes."""
+        self.hold()
+        self._swallowing = True
+
+    def come_back(self) -> None:
+        """The end of a blackhole: connections that lost something in it are of no more use."""
+        self._swallowing = False
+        self.cut()
+        self.release()
 
     def hold_requests(self) -> None:
         """From now on requests on the connections there are, and come before the next cut, are kept back."""
@@ -99,7 +111,8 @@ class Proxy:
                     self.chunks += 1
                     self.arrived.notify_all()
                 await passing.wait()
-                writer.write(data)
+                if not self._swallowing:
+                    writer.write(data)
         except ConnectionError:  # cut
             pass
         writer.close()

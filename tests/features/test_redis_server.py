@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from features import redis_binary, redis_probe, redis_server
-from features.durable import check_durable, parse_info
+from features.durable import check_durable, is_full, parse_info
 from features.errors import NoRedisServer, RedisServerError
 from features.link import Link
 from features.redis_server import EmbeddedRedis, socket_for
@@ -160,6 +160,12 @@ def test_a_durable_redis_has_no_problems(tmp_path: Path) -> None:
         assert check_durable(parse_info(redis_probe.ask(server.socket_path, "INFO"))) == []
 
 
+def test_memory_without_a_bound_is_never_full() -> None:
+    assert not is_full({"used_memory": "1000", "maxmemory": "0"}, 0.5)
+    assert not is_full({"used_memory": "499", "maxmemory": "1000"}, 0.5)
+    assert is_full({"used_memory": "500", "maxmemory": "1000"}, 0.5)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "problem"),
     [
@@ -167,12 +173,13 @@ def test_a_durable_redis_has_no_problems(tmp_path: Path) -> None:
         ("aof_enabled", "0", "append-only file is off"),
         ("aof_last_write_status", "err", "can't be written"),
         ("maxmemory_policy", "allkeys-lru", "set noeviction"),
+        ("used_memory", "1000", "is full"),
         ("redis_version", "6.0.16", "6.2 or newer"),
         ("redis_version", "unknown", "6.2 or newer"),
     ],
 )
 def test_what_forbids_relying_on_a_redis(field: str, value: str, problem: str) -> None:
     durable = {"redis_version": "7.2.4", "role": "master", "aof_enabled": "1", "maxmemory_policy": "noeviction"}
-    (found,) = check_durable(durable | {field: value})
+    (found,) = check_durable(durable | {"maxmemory": "1000"} | {field: value})
     assert problem in found
     assert len(check_durable({})) == 4
