@@ -1,0 +1,160 @@
+"""The checker: whether what clients were told, and what Redis holds in the end, can both be true of what is promised.
+
+    recorded      an id, of a decision, a request or an event, stands in the log once
+    acknowledged  what was acknowledged is there: the answer byte for byte, the event, the statement, the attribute
+    limit         no contact beyond a limit in its window, counted anew from the log alone
+    consent       no contact on a state without consent
+    latest        a decision was made on the last statement and attribute acknowledged before it was written
+    contacts      a decision was made on all contacts granted before it, and on none that the log doesn't have
+    time          no decision is dated ahead of the server's clock by more than it may be off, nor before the contact
+                  that precedes it
+    refused       no client was answered in a way that it must not be
+
+What ended without an answer may have happened or not, at any time since it began. What was acknowledged between the
+older copy of a power loss and the restart is excused from being there after it, and from nothing else.
+
+Pure. The log's order is that in which Redis wrote; it needs no search for an order that would explain what was seen.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from tests.history.limits import KEPT_ANYWAY, Limit
+from tests.history.log import Decision, Granted, Log, State
+from tests.history.operations import Kind, Loss, Operation, Outcome
+from tests.history.statements import THE_END, Excuse, Statements, Violation
+
+CLOCK_ERROR = 250_000
+
+
+class Contact(NamedTuple):
+    """A contact by the log."""
+
+    decision: str
+    action: str
+    at: int
+
+
+def check(
+    operations: Sequence[Operation], log: Log, limits: Sequence[Limit], losses: Sequence[Loss] = (), wall: int = 0
+) -> list[Violation]:
+    """`wall` is what is to be added to a time of the histories for one of the log."""
+    excuse = Excuse(losses)
+    consents = Statements(operations, Kind.CONSENT, excuse)
+    attributes = Statements(operations, Kind.ATTRIBUTE, excuse)
+    found = [Violation("refused", f"{each.kind} {each.key}: {each.told}") for each in _refused(operations)]
+    found += _recorded(log)
+    found += _answers(operations, log, excuse)
+    found += _events(operations, log, excuse)
+    by_customer: dict[str, list[Decision]] = defaultdict(list)
+    for decision in log.decisions:
+        by_customer[decision.customer].append(decision)
+    for customer in {*by_customer, *log.states}:
+        contacts: list[Contact] = []
+        for decision in by_customer[customer]:
+            found += _dated(decision, contacts)
+            found += _consented(decision)
+            found += _seen(decision.id, decision.seen, contacts, decision.at, limits)
+            written = decision.stored - wall
+            for stated, key in ((consents, decision.seen.statement), (attributes, decision.seen.attribute)):
+                found += stated.check(customer, key, written, f"decision {decision.id}")
+            contacts += [Contact(decision.id, action, decision.at) for action in decision.granted]
+            found += _limited(decision, contacts, limits)
+        if customer in log.states:
+            last = log.states[customer]
+            found += _seen(f"the state of {customer}", last, contacts, THE_END, limits)
+            for stated, key in ((consents, last.statement), (attributes, last.attribute)):
+                found += stated.check(customer, key, THE_END, f"the state of {customer}")
+    return found
+
+
+def _refused(operations: Iterable[Operation]) -> Iterator[Operation]:
+    return (each for each in operations if each.outcome is Outcome.FAIL)
+
+
+def _recorded(log: Log) -> Iterator[Violation]:
+    for what, ids in (
+        ("decision", Counter(decision.id for decision in log.decisions)),
+        ("request", Counter(f"{decision.customer} {decision.request}" for decision in log.decisions)),
+        ("event", Counter(f"{customer} {event}" for customer, event in log.events)),
+    ):
+        for name, count in ids.items():
+            if count > 1:
+                yield Violation("recorded", f"{what} {name} stands in the log {count} times")
+
+
+def _answers(operations: Iterable[Operation], log: Log, excuse: Excuse) -> Iterator[Violation]:
+    answers = {(decision.customer, decision.request): decision.answer for decision in log.decisions}
+    for each in operations:
+        if each.kind is Kind.DECIDE and each.outcome is Outcome.OK and not excuse.covers(each):
+            recorded = answers.get((each.customer, each.key))
+            if recorded is None:
+                yield Violation("acknowledged", f"request {each.key} was answered and is not in the log")
+            elif recorded != each.told:
+                yield Violation("acknowledged", f"request {each.key} was answered otherwise than recorded: {each.told}")
+
+
+def _events(operations: Iterable[Operation], log: Log, excuse: Excuse) -> Iterator[Violation]:
+    stored = set(log.events)
+    for each in operations:
+        acknowledged = each.kind is Kind.EVENT and each.outcome is Outcome.OK and not excuse.covers(each)
+        if acknowledged and (each.customer, each.key) not in stored:
+            yield Violation("acknowledged", f"event {each.key} was acknowledged and is not in the log")
+    for customer, visits in log.visits.items():
+        sent = sum(1 for whose, _ in stored if whose == customer)
+        if visits != sent:
+            yield Violation("acknowledged", f"{customer} has {visits} visits by the aggregate, {sent} by the log")
+
+
+def _dated(decision: Decision, contacts: list[Contact]) -> Iterator[Violation]:
+    if decision.at > decision.stored + 1000 + CLOCK_ERROR:
+        yield Violation("time", f"decision {decision.id} is {(decision.at - decision.stored) / 1e6:.3f} s ahead")
+    if contacts and decision.at < contacts[-1].at:
+        yield Violation("time", f"decision {decision.id} is dated before {contacts[-1].decision}")
+
+
+def _consented(decision: Decision) -> Iterator[Violation]:
+    if decision.granted and not decision.seen.granted:
+        yield Violation("consent", f"decision {decision.id} contacts {decision.customer}, who has not agreed")
+
+
+def _limited(decision: Decision, contacts: list[Contact], limits: Iterable[Limit]) -> Iterator[Violation]:
+    for limit in limits:
+        if limit.action in decision.granted:
+            since = limit.counts_after(decision.at)
+            count = sum(each.action == limit.action and (since is None or each.at > since) for each in contacts)
+            if count > limit.limit:
+                text = f"decision {decision.id} is contact {count} of {decision.customer} by {limit.action}"
+                yield Violation("limit", f"{text}: {limit.limit} are allowed ({limit.window})")
+
+
+def _seen(who: str, seen: State, contacts: list[Contact], at: int, limits: Sequence[Limit]) -> Iterator[Violation]:
+    places = {(each.decision, each.action): place for place, each in enumerate(contacts)}
+    mine = [places.get(contact, -1) for contact in seen.contacts]
+    if -1 in mine:
+        yield Violation("contacts", f"{who} knows of {_first(seen.contacts, mine)}, which is not in the log before it")
+    elif mine != sorted(set(mine)):
+        yield Violation("contacts", f"{who} knows the contacts in another order than they were granted")
+    missing = _needed(contacts, at, limits) - set(mine)
+    if missing:
+        first = contacts[min(missing)]
+        text = f"{first.action} of {first.decision}"
+        yield Violation("contacts", f"{who} misses {len(missing)} contacts, first the {text}")
+
+
+def _first(contacts: Sequence[Granted], places: list[int]) -> str:
+    decision, action = contacts[places.index(-1)]
+    return f"the {action} of {decision}"
+
+
+def _needed(contacts: list[Contact], at: int, limits: Sequence[Limit]) -> set[int]:
+    """The places of those that a limit may count at `at` or later, and of the last that are kept anyway."""
+    needed = set(range(max(0, len(contacts) - KEPT_ANYWAY), len(contacts)))
+    for limit in limits:
+        since = limit.counts_after(at)
+        mine = [place for place, each in enumerate(contacts) if each.action == limit.action]
+        needed.update(
+            mine[-limit.limit :] if since is None else (place for place in mine if contacts[place].at > since)
+        )
+    return needed

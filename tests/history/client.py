@@ -1,0 +1,109 @@
+"""A client process: some clients, each doing what its seed says, until stdin ends. A line goes out for each thing done.
+
+Customers belong to a client: it alone states their consent and their attributes, one after the other, so that it is
+known which statement was the last. Anybody decides for them and sends their events.
+"""
+
+import os
+import random
+import sys
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+
+from tests.history.limits import CHANNELS
+from tests.history.session import Session
+
+SHARED = 40  # request ids that everybody takes from at a time: several ask for the same at once
+BETWEEN_STATEMENTS = 0.6  # seconds; workers' clocks may be 0.25 off, so two closer ones could change places
+
+
+class Workload(msgspec.Struct):
+    """What a client process is told: `threads` clients of `name`; `mine` are the customers of each."""
+
+    name: str
+    seed: str
+    folder: str
+    ports: list[int]
+    customers: list[str]
+    mine: list[list[str]]
+
+
+class Client:
+    def __init__(self, workload: Workload, number: int) -> None:
+        self._load = workload
+        self._chance = random.Random(f"{workload.seed} {workload.name} {number}")
+        name = f"{workload.name}-{number}"
+        self._session = Session(name, Path(workload.folder), workload.ports, self._chance)
+        self._mine = workload.mine[number]
+        self._granted = dict.fromkeys(self._mine, False)
+        self._stated = dict.fromkeys(self._mine, 0.0)
+        self._events: list[tuple[str, str]] = []
+        self._done = 0
+
+    def run(self, stop: threading.Event) -> None:
+        for customer in self._mine:
+            self._session.attribute(customer)
+            self._state(customer)
+        while not stop.is_set():
+            self._something()
+            self._done += 1
+            os.write(1, b"\n")
+        self._session.close()
+
+    def _something(self) -> None:
+        chance, worker = self._chance.random(), self._chance.randrange(len(self._load.ports))
+        if chance < 0.1 and self._mine:
+            self._state(self._chance.choice(self._mine))
+        elif chance < 0.16 and self._mine:
+            self._session.attribute(self._chance.choice(self._mine), worker)
+        elif chance < 0.26:
+            self._send(worker)
+        else:
+            self._ask(worker)
+
+    def _state(self, customer: str) -> None:
+        if time.monotonic() - self._stated[customer] < BETWEEN_STATEMENTS:
+            self._session.attribute(customer)
+            return
+        # More yes than no: where everything is refused, nothing can be counted wrongly.
+        granted = not self._granted[customer] or self._chance.random() < 0.5
+        self._granted[customer] = granted
+        self._session.consent(customer, granted, self._chance.randrange(len(self._load.ports)))
+        self._stated[customer] = time.monotonic()
+
+    def _send(self, worker: int) -> None:
+        if self._events and self._chance.random() < 0.4:
+            customer, key = self._chance.choice(self._events[-20:])
+        else:
+            customer = self._chance.choice(self._load.customers)
+            key = f"e-{self._load.name}-{self._chance.getrandbits(64):x}"
+            self._events.append((customer, key))
+        self._session.event(customer, key, worker)
+
+    def _ask(self, worker: int) -> None:
+        """What is asked follows from the request id, as two bodies for one id would be refused."""
+        block = self._done // SHARED
+        key = f"r-{block}-{self._chance.randrange(SHARED * 4)}"
+        body = random.Random(f"{self._load.seed} {key}")
+        channels = body.sample(CHANNELS, body.randint(1, len(CHANNELS)))
+        self._session.decide(body.choice(self._load.customers), key, channels, body.randint(1, 3), worker)
+
+
+def main() -> None:
+    workload = msgspec.json.decode(sys.stdin.readline(), type=Workload)
+    stop = threading.Event()
+    clients = [Client(workload, number) for number in range(len(workload.mine))]
+    threads = [threading.Thread(target=client.run, args=(stop,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    sys.stdin.read()
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+if __name__ == "__main__":
+    main()

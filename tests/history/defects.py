@@ -1,0 +1,130 @@
+"""Mistakes one could make, each put into a copy of the code, and the way on which each shows."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.history.cluster import ROOT
+from tests.history.limits import SHORT
+from tests.history.ways import (
+    Scene,
+    after_a_power_loss,
+    agreed_elsewhere,
+    asked_twice,
+    by_a_fast_clock,
+    by_turns,
+    late_and_refused,
+    past_all_windows,
+    sent_twice,
+    withdrawn_elsewhere,
+)  # fmt: skip
+
+
+class Defect(NamedTuple):
+    """`text` stands in `file` once, and `instead` in the copy. `rules` are among those that are then violated."""
+
+    name: str
+    file: str
+    text: str
+    instead: str
+    way: Callable[[Scene], None]
+    rules: frozenset[str]
+
+
+def _defect(name: str, file: str, text: str, instead: str, way: Callable[[Scene], None], *rules: str) -> Defect:
+    return Defect(name, file, text, instead, way, frozenset(rules))
+
+
+DEFECTS: Sequence[Defect] = (
+    _defect(
+        "no version comparison",
+        "features/commit.lua",
+        "\nif version ~= expected then",
+        "\nif false then",
+        by_turns,
+        "contacts",
+    ),
+    _defect(
+        "version without its random part",
+        "features/commit.py",
+        "return (int.from_bytes(expected[:8]) + 1).to_bytes(8) + random",
+        "return (int.from_bytes(expected[:8]) + 1).to_bytes(8) + bytes(8)",
+        after_a_power_loss,
+        "contacts",
+        "latest",
+    ),
+    _defect(
+        "request id unchecked",
+        "features/commit.lua",
+        "if body_hash ~= '' then\n  local answered",
+        "if false then\n  local answered",
+        asked_twice,
+        "recorded",
+        "acknowledged",
+    ),
+    _defect(
+        "consent read before the last commit",
+        "features/store.py",
+        "            return self.keep(commit.customer_id, outcome.stored)\n",
+        "            moved = self.keep(commit.customer_id, outcome.stored)\n"
+        "            moved.customer = msgspec.structs.replace(moved.customer, consents=customer.consents)\n"
+        "            return moved\n",
+        withdrawn_elsewhere,
+        "consent",
+    ),
+    _defect(
+        "one contact forgotten by compaction",
+        "features/customer.py",
+        "log = lasting(labels, log[:dropped], log[dropped:]) + log[dropped:]",
+        "log = lasting(labels, log[:dropped], log[dropped:]) + log[dropped + 1 :]",
+        past_all_windows,
+        "contacts",
+    ),
+    _defect(
+        "nothing is not compared",
+        "features/commit.lua",
+        "\nif version ~= expected then",
+        "\nif version ~= expected and state ~= '' then",
+        agreed_elsewhere,
+        "latest",
+    ),
+    _defect(
+        "clocks unchecked",
+        "features/commit.lua",
+        "if math.abs(now_us - server_us) > MOST_CLOCK_ERROR_US then",
+        "if false then",
+        by_a_fast_clock,
+        "time",
+    ),
+    _defect(
+        "ids of events unchecked",
+        "features/commit.lua",
+        "if #known > 0 then",
+        "if false then",
+        sent_twice,
+        "recorded",
+    ),
+    _defect(
+        "events acknowledged when their time is up",
+        "features/event_waiting.py",
+        '        self._answered(StoreTimeout("no reply in time"))',
+        "        self._answer()",
+        late_and_refused,
+        "acknowledged",
+    ),
+)
+WAYS = tuple(dict.fromkeys(defect.way for defect in DEFECTS))
+LIMITS = SHORT
+
+
+def seeded(defect: Defect, folder: Path) -> Path:
+    """A folder with the one package that differs."""
+    package = Path(defect.file).parent
+    code = folder / "code"
+    shutil.copytree(ROOT / package, code / package, ignore=shutil.ignore_patterns("__pycache__"))
+    file = code / defect.file
+    text = file.read_text(encoding="utf-8")
+    assert text.count(defect.text) == 1, f"{defect.file} has changed: {defect.text!r} stands there otherwise than once"
+    file.write_text(text.replace(defect.text, defect.instead), encoding="utf-8")
+    return code

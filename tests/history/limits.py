@@ -1,0 +1,87 @@
+"""What the checker holds the log against: limits by their definition, and the catalogs that declare the same to Tino.
+
+Nothing in here shares a line with decision/policy.py. All contacts are outbound, and so count from their decision.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SECOND = 1_000_000
+HOUR = 3600 * SECOND
+ACTIONS = {"letter": "email", "news": "email", "note": "push", "alert": "sms"}
+CHANNELS = sorted(set(ACTIONS.values()))
+KEPT_ANYWAY = 50  # contacts that stay in a customer's state though no limit counts them any more
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most `limit` contacts by `action`: in `rolling` microseconds, in an hour of the `calendar`, or else ever."""
+
+    action: str
+    limit: int
+    rolling: int = 0
+    calendar: bool = False
+
+    def counts_after(self, at: int) -> int | None:
+        """At `at`, contacts after this moment count; None where all do."""
+        if self.calendar:
+            return at - at % HOUR - 1
+        return at - self.rolling if self.rolling else None
+
+    @property
+    def lifetime(self) -> bool:
+        return not self.rolling and not self.calendar
+
+    @property
+    def window(self) -> str:
+        if self.calendar:
+            return "calendar: hour, timezone: UTC"
+        return f"rolling: {self.rolling // SECOND}s" if self.rolling else "lifetime: true"
+
+
+LONG = (
+    Limit("letter", 1),
+    Limit("news", 3, calendar=True),
+    Limit("note", 50, rolling=30 * 24 * HOUR),
+)
+"""Low and high, of every kind of window. The fourth action has none, so that customers go on changing."""
+
+SHORT = (
+    Limit("letter", 1),
+    Limit("news", 3, rolling=2 * SECOND),
+    Limit("note", 50, rolling=2 * SECOND),
+    Limit("alert", 1000, rolling=2 * SECOND),
+)
+"""Windows that end while a run lasts: what a fast clock would free early, and what compaction may forget."""
+
+_TEXT = """\
+catalog: 1
+name: history
+timezone: UTC
+customer: {{email: string, tier: string}}
+events: {{visit: {{}}}}
+aggregates:
+  visits: {{count: visit}}
+purposes: [marketing]
+channels:
+  email: {{direction: outbound, purpose: marketing, address: customer.email}}
+  push: {{direction: outbound, purpose: marketing, address: customer.email}}
+  sms: {{direction: outbound, purpose: marketing, address: customer.email}}
+actions:
+{actions}
+contact_policies:
+{policies}
+"""
+
+
+def write_catalog(directory: Path, limits: tuple[Limit, ...]) -> Path:
+    actions = (
+        f"  {name}: {{value: {10 - place}, propensity: 0.5, treatments: {{{channel}: {{subject: {name}}}}}}}"
+        for place, (name, channel) in enumerate(ACTIONS.items())
+    )
+    policies = (
+        f"  {each.action}s: {{limit: {each.limit}, {each.window}, scope: {{action: {each.action}}}}}" for each in limits
+    )
+    file = directory / "catalog.yaml"
+    file.write_text(_TEXT.format(actions="\n".join(actions), policies="\n".join(policies)), encoding="utf-8")
+    return file

@@ -1,0 +1,117 @@
+"""What Redis holds in the end, as plain data for the checker."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+import orjson
+
+from decision.record import Record, read_record
+from features.customer import Customer, decode
+from features.events import unpack_events
+from features.ledger import Ledger
+from features.opening import open_store
+
+PATIENCE = 60.0
+PURPOSE = "marketing"
+Granted = tuple[str, str]
+"""A contact: decision id, action."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A customer: the statement in force by its source, and what it says; the attribute; the contacts, oldest first."""
+
+    statement: str = ""
+    granted: bool = False
+    attribute: str = ""
+    contacts: tuple[Granted, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An entry of the log. `at` is the decision's own time, `stored` the server's when it was written (in whole
+    milliseconds): microseconds since 1970. `seen` is the state it was made on.
+    """
+
+    id: str
+    customer: str
+    request: str
+    at: int
+    stored: int
+    answer: str
+    granted: tuple[str, ...]
+    seen: State = State()
+
+
+@dataclass(frozen=True)
+class Log:
+    """Decisions and events in the order in which they were written, as far as those of one customer go; `events` are
+    (customer, id). `states` are the last ones; `visits` is what the aggregate has counted.
+    """
+
+    decisions: list[Decision] = field(default_factory=list)
+    events: list[tuple[str, str]] = field(default_factory=list)
+    states: dict[str, State] = field(default_factory=dict)
+    visits: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def reached(self) -> Counter[str]:
+        """How often each action was granted."""
+        return Counter(action for decision in self.decisions for action in decision.granted)
+
+
+def read_log(url: str, customers: Iterable[str]) -> Log:
+    return asyncio.run(_read(url, list(customers)))
+
+
+async def _read(url: str, customers: list[str]) -> Log:
+    store = await open_store(url)
+    ledger, log = store.ledger, Log()
+    try:
+        for partition in sorted({ledger.layout.partition(customer) for customer in customers}):
+            for entry, (_, _, _, body) in await _entries(ledger, ledger.layout.decisions(partition)):
+                log.decisions.append(_decision(int(entry.partition(b"-")[0]) * 1000, read_record(body)))
+            for _, (_, whose, _, packed) in await _entries(ledger, ledger.layout.events(partition)):
+                log.events.extend((whose.decode(), event.id) for event in unpack_events(packed))
+        for customer in customers:
+            stored, _ = await ledger.load(customer, PATIENCE)
+            log.states[customer] = state_of(decode(stored.body))
+    finally:
+        await ledger.link.close()
+    return log
+
+
+async def _entries(ledger: Ledger, stream: str) -> list[tuple[bytes, list[bytes]]]:
+    ask, start = partial(ledger.link.ask, within=PATIENCE), "-"
+    found: list[tuple[bytes, list[bytes]]] = []
+    while page := await ask("XRANGE", stream, start, "+", "COUNT", 500):
+        found.extend((entry, fields) for entry, fields in page)
+        start = f"({page[-1][0].decode()}"
+    return found
+
+
+def _decision(stored: int, record: Record) -> Decision:
+    answer, request = orjson.loads(record.answer), orjson.loads(record.request)
+    return Decision(
+        record.id,
+        record.customer_id,
+        request["request_id"],
+        record.at,
+        stored,
+        record.answer.decode(),
+        tuple(pick["action"] for pick in answer["actions"]),
+        state_of(decode(record.state)),
+    )
+
+
+def state_of(customer: Customer) -> State:
+    consent = customer.consents.get(PURPOSE)
+    return State(
+        "" if consent is None else consent.source,
+        consent is not None and consent.granted,
+        customer.attributes.get("tier", ""),
+        tuple((contact.decision, contact.action) for contact in customer.contacts),
+    )

@@ -1,0 +1,140 @@
+"""One client: it does one thing at a time, tries again under the same id where no answer came, and writes its history.
+
+What a try came to is told apart strictly. An answer that isn't degraded says that it was done. Everything else, a cut
+connection, a timeout, a degraded answer or a 503, leaves open whether it was done, or will be yet.
+"""
+
+import http.client
+import itertools
+import json
+import random
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.history.operations import Completed, History, Invoked, Kind, Outcome, now
+
+TRIES = 6
+PATIENCE = 4.0
+DEADLINE_MS = 500
+_UNANSWERED = (OSError, http.client.HTTPException)
+
+
+class Refused(Exception):  # noqa: N818 - as a caller sees it
+    """An answer that no request of these clients may get."""
+
+
+class Session:
+    """`ports` are the workers'. With `chance`, some connections are cut as soon as the request has been sent."""
+
+    def __init__(self, name: str, folder: Path, ports: Sequence[int], chance: random.Random | None = None) -> None:
+        self.name = name
+        self._cuts = 0
+        self._history = History(folder / f"{name}.jsonl")
+        self._ports = ports
+        self._chance = chance
+        self._numbers = itertools.count()
+        self._connections: dict[int, http.client.HTTPConnection] = {}
+
+    def decide(self, customer: str, key: str, channels: Sequence[str], limit: int = 1, worker: int = 0) -> Completed:
+        body = {
+            "customer_id": customer,
+            "channels": list(channels),
+            "limit": limit,
+            "request_id": key,
+            "deadline_ms": DEADLINE_MS,
+        }
+        return self._do(Kind.DECIDE, customer, key, ("POST", "/next-action", body), worker)
+
+    def consent(self, customer: str, granted: bool, worker: int = 0) -> Completed:
+        """The statement says when it was made, as any that may be sent again has to: so an older one undoes nothing."""
+        key = self._fresh("s")
+        body = {"granted": granted, "source": key, "at": datetime.now(UTC).isoformat()}
+        path = f"/customers/{customer}/consents/marketing"
+        return self._do(Kind.CONSENT, customer, key, ("PUT", path, body), worker, granted)
+
+    def attribute(self, customer: str, worker: int = 0) -> Completed:
+        key = self._fresh("a")
+        body = {"attributes": {"email": "c@example.com", "tier": key}}
+        return self._do(Kind.ATTRIBUTE, customer, key, ("PATCH", f"/customers/{customer}", body), worker)
+
+    def event(self, customer: str, key: str, worker: int = 0, tries: int | None = None) -> Completed:
+        body = {"id": key, "customer_id": customer, "type": "visit"}
+        return self._do(Kind.EVENT, customer, key, ("POST", "/events", body), worker, tries=tries)
+
+    def close(self) -> None:
+        for port in list(self._connections):
+            self._drop(port)
+        self._history.close()
+
+    def _fresh(self, letter: str) -> str:
+        return f"{letter}-{self.name}-{next(self._numbers)}"
+
+    def _do(
+        self,
+        kind: Kind,
+        customer: str,
+        key: str,
+        request: tuple[str, str, Any],
+        worker: int,
+        granted: bool = False,
+        tries: int | None = None,
+    ) -> Completed:
+        op = self._fresh("o")
+        self._history.write(Invoked(op, kind, customer, key, now(), granted))
+        self._cuts = 0
+        outcome, told, unanswered = self._tried(kind, request, worker, tries or TRIES)
+        done = Completed(op, outcome, now(), told, unanswered, self._cuts)
+        self._history.write(done)
+        return done
+
+    def _tried(self, kind: Kind, request: tuple[str, str, Any], worker: int, tries: int) -> tuple[Outcome, str, int]:
+        for number in range(tries):
+            if number:
+                time.sleep(0.02 * number)  # as clients do, so that an outage isn't met by a thousand failures a second
+            try:
+                told = self._answered(kind, request, self._ports[(worker + number) % len(self._ports)])
+            except Refused as refused:
+                return Outcome.FAIL, str(refused), number
+            if told is not None:
+                return Outcome.OK, told, number
+        return Outcome.INFO, "", tries
+
+    def _answered(self, kind: Kind, request: tuple[str, str, Any], port: int) -> str | None:
+        """What was answered, None where it isn't known whether it was done. Raises Refused."""
+        try:
+            status, told = self._send(request, port)
+        except _UNANSWERED:
+            self._drop(port)
+            return None
+        if status >= 500:
+            return None
+        if status != 200:
+            raise Refused(f"{status}: {told}")
+        return _done(told) if kind is Kind.DECIDE else told
+
+    def _send(self, request: tuple[str, str, Any], port: int) -> tuple[int, str]:
+        method, path, body = request
+        connection = self._connections.get(port)
+        if connection is None:
+            connection = self._connections[port] = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        connection.request(method, path, json.dumps(body), {"content-type": "application/json"})
+        if self._chance is not None and self._chance.random() < 0.02:
+            self._cuts += 1
+            raise ConnectionAbortedError("cut by ourselves")
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+    def _drop(self, port: int) -> None:
+        self._connections.pop(port).close()
+
+
+def _done(told: str) -> str | None:
+    answer = json.loads(told)
+    if not answer["degraded"]:
+        return told
+    if answer["actions"]:
+        raise Refused(f"contacted in doubt: {told}")
+    return None

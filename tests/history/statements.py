@@ -1,0 +1,65 @@
+"""What was stated of customers, one thing after the other, and which of it must be in force for whom."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from tests.history.operations import Kind, Loss, Operation, Outcome
+
+THE_END = 1 << 62
+
+
+class Violation(NamedTuple):
+    rule: str
+    text: str
+
+
+class Excuse:
+    """What the power losses may have cost."""
+
+    def __init__(self, losses: Sequence[Loss]) -> None:
+        self._losses = losses
+
+    def covers(self, operation: Operation, at: int = THE_END) -> bool:
+        """Whether what was acknowledged may be gone at that time."""
+        returned = THE_END if operation.returned is None else operation.returned
+        return any(loss.since < returned and operation.invoked < loss.until <= at for loss in self._losses)
+
+
+class Statements:
+    """Per customer, what their one client stated of them, in this order."""
+
+    def __init__(self, operations: Iterable[Operation], kind: Kind, excuse: Excuse) -> None:
+        self._kind = kind
+        self._excuse = excuse
+        self._stated: dict[str, list[Operation]] = defaultdict(list)
+        for operation in operations:
+            if operation.kind is kind:
+                self._stated[operation.customer].append(operation)
+        self._place = {each.key: place for mine in self._stated.values() for place, each in enumerate(mine)}
+
+    def check(self, customer: str, seen: str, at: int, who: str) -> Iterator[Violation]:
+        """`seen` is what was in force for somebody who wrote at `at`."""
+        stated = self._stated[customer]
+        least = self._least(stated, at)
+        place = self._place.get(seen, -1)
+        if seen and place < 0:
+            yield Violation("latest", f"{who} knows of {seen}, which nobody has stated")
+        if place < least and not self._may_come_late(stated, place):
+            expected = stated[least].key
+            rule = "acknowledged" if at == THE_END else "latest"
+            yield Violation(rule, f"{who} has {seen or 'nothing'}, after {expected} had been acknowledged")
+
+    def _least(self, stated: list[Operation], at: int) -> int:
+        for place in range(len(stated) - 1, -1, -1):
+            each = stated[place]
+            ended = each.outcome is Outcome.OK and each.returned is not None and each.returned <= at
+            if ended and not self._excuse.covers(each, at):
+                return place
+        return -1
+
+    def _may_come_late(self, stated: list[Operation], place: int) -> bool:
+        """A try that its client gave up may be done after what that client did next. A statement says when it was made,
+        and so undoes no newer one even then; an attribute doesn't.
+        """
+        return self._kind is Kind.ATTRIBUTE and place >= 0 and stated[place].unanswered > 0

@@ -1,0 +1,140 @@
+"""The checker finds each kind of violation in a history written by hand, and nothing in the same history without it."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.history.checker import check
+from tests.history.limits import HOUR, SECOND, Limit
+from tests.history.log import Decision, Log, State
+from tests.history.operations import Completed, Invoked, Kind, Line, Loss, Operation, Outcome, paired
+
+WHO = "c-1"
+WALL = 1_000 * HOUR
+LIMITS = (Limit("letter", 1), Limit("news", 2, calendar=True), Limit("note", 2, rolling=2 * SECOND))
+
+
+def done(kind: Kind, key: str, invoked: int, returned: int | None, told: str = "", unanswered: int = 0) -> Operation:
+    outcome = Outcome.INFO if returned is None else Outcome.OK
+    return Operation(kind, WHO, key, invoked, returned, outcome, told, granted=True, unanswered=unanswered)
+
+
+def decided(number: int, at: int, granted: tuple[str, ...], contacts: tuple[tuple[str, str], ...] = ()) -> Decision:
+    """Of request `r-<number>`, at a time of the histories."""
+    seen = State("s-1", True, "a-1", contacts)
+    return Decision(f"d-{number}", WHO, f"r-{number}", at + WALL, at + WALL, f"answer {number}", granted, seen)
+
+
+SAID = [done(Kind.ATTRIBUTE, "a-1", 0, 1000), done(Kind.CONSENT, "s-1", 2000, 3000)]
+FIRST = decided(1, 10_000, ("letter", "note"))
+ONE = (("d-1", "letter"), ("d-1", "note"))
+SECOND_ONE = decided(2, 20_000, ("note",), ONE)
+TWO = (*ONE, ("d-2", "note"))
+ASKED = [done(Kind.DECIDE, "r-1", 9_000, 11_000, "answer 1"), done(Kind.DECIDE, "r-2", 19_000, 21_000, "answer 2")]
+SENT = [done(Kind.EVENT, "e-1", 30_000, 31_000)]
+LOG = Log([FIRST, SECOND_ONE], [(WHO, "e-1")], {WHO: State("s-1", True, "a-1", TWO)}, {WHO: 1})
+
+
+def rules(operations: list[Operation], log: Log, losses: tuple[Loss, ...] = ()) -> list[str]:
+    return [violation.rule for violation in check(operations, log, LIMITS, losses, WALL)]
+
+
+def after_all(decision: Decision) -> Log:
+    """The log with one more decision, of which its state knows."""
+    granted = tuple((decision.id, action) for action in decision.granted)
+    states = {WHO: replace(LOG.states[WHO], contacts=(*TWO, *granted))}
+    return replace(LOG, decisions=[*LOG.decisions, decision], states=states)
+
+
+def test_a_history_as_it_should_be() -> None:
+    assert rules([*SAID, *ASKED, *SENT], LOG) == []
+
+
+def test_what_nobody_knows_the_end_of_may_have_happened_or_not() -> None:
+    unknown = [done(Kind.EVENT, "e-2", 1, None), done(Kind.DECIDE, "r-9", 1, None), done(Kind.CONSENT, "s-2", 4, None)]
+    assert rules([*SAID, *unknown, *ASKED, *SENT], LOG) == []
+    came = replace(LOG, events=[*LOG.events, (WHO, "e-2")], visits={WHO: 2})
+    assert rules([*SAID, *unknown, *ASKED, *SENT], came) == []
+
+
+@pytest.mark.parametrize(
+    ("log", "rule"),
+    [
+        (replace(LOG, decisions=[FIRST, FIRST, SECOND_ONE]), "recorded"),
+        (replace(LOG, decisions=[FIRST, SECOND_ONE, replace(SECOND_ONE, id="d-3", granted=())]), "recorded"),
+        (replace(LOG, events=[(WHO, "e-1")] * 2), "recorded"),
+        (replace(LOG, decisions=[FIRST]), "acknowledged"),
+        (replace(LOG, decisions=[FIRST, replace(SECOND_ONE, answer="another")]), "acknowledged"),
+        (replace(LOG, events=[], visits={WHO: 0}), "acknowledged"),
+        (replace(LOG, visits={WHO: 2}), "acknowledged"),
+        (replace(LOG, states={WHO: State("", False, "a-1", TWO)}), "acknowledged"),
+        (replace(LOG, states={WHO: State("s-1", True, "", TWO)}), "acknowledged"),
+        (replace(LOG, states={WHO: State("s-1", True, "a-1", ONE)}), "contacts"),
+        (replace(LOG, states={WHO: State("s-1", True, "a-1", (*TWO, ("d-9", "note")))}), "contacts"),
+        (replace(LOG, states={WHO: State("s-1", True, "a-1", (TWO[1], TWO[0], TWO[2]))}), "contacts"),
+        (replace(LOG, decisions=[FIRST, replace(SECOND_ONE, seen=State("s-1", True, "a-1", ONE[:1]))]), "contacts"),
+        (replace(LOG, decisions=[FIRST, replace(SECOND_ONE, seen=State("s-1", False, "a-1", ONE))]), "consent"),
+        (replace(LOG, decisions=[FIRST, replace(SECOND_ONE, seen=State("", True, "a-1", ONE))]), "latest"),
+        (replace(LOG, decisions=[FIRST, replace(SECOND_ONE, seen=State("s-9", True, "a-1", ONE))]), "latest"),
+        (replace(LOG, decisions=[FIRST, replace(SECOND_ONE, seen=State("s-1", True, "", ONE))]), "latest"),
+        (replace(LOG, decisions=[FIRST, replace(SECOND_ONE, at=WALL + 272_000)]), "time"),
+        (replace(LOG, decisions=[FIRST, replace(SECOND_ONE, at=WALL + 9_000)]), "time"),
+        (after_all(decided(3, 40_000, ("letter",), TWO)), "limit"),
+        (after_all(decided(3, 40_000, ("note",), TWO)), "limit"),
+        (after_all(decided(3, 40_000, ("news", "news", "news"), TWO)), "limit"),
+    ],
+)
+def test_each_violation(log: Log, rule: str) -> None:
+    assert rule in rules([*SAID, *ASKED, *SENT], log)
+
+
+def test_windows_end() -> None:
+    """The second contact of the window ends 2 s after it, to the microsecond, a calendar's hour with the hour."""
+    assert rules([*SAID, *ASKED, *SENT], after_all(decided(3, 10_000 + 2 * SECOND, ("note",), TWO))) == []
+    assert rules([*SAID, *ASKED, *SENT], after_all(decided(3, 10_000 + 2 * SECOND - 1, ("note",), TWO))) == ["limit"]
+    fourth = decided(4, HOUR - 1, ("news", "news"), TWO)
+    known = tuple((fourth.id, "news") for _ in range(2))
+    log = after_all(fourth)
+    fifth = replace(decided(5, HOUR, ("news",), (*TWO, *known)))
+    log = replace(log, decisions=[*log.decisions, fifth], states={})
+    assert "limit" not in rules([*SAID, *ASKED, *SENT], log)
+
+
+def test_a_power_loss_excuses_what_came_after_the_copy_and_nothing_else() -> None:
+    gone = replace(LOG, decisions=[FIRST], events=[], visits={WHO: 0}, states={WHO: State("s-1", True, "a-1", ONE)})
+    operations = [*SAID, *ASKED, *SENT]
+    assert rules(operations, gone, (Loss(since=15_000, until=40_000),)) == []
+    assert rules(operations, gone, (Loss(since=22_000, until=40_000),)) == ["acknowledged"], "the second was before"
+    assert rules(operations, gone, (Loss(since=15_000, until=25_000),)) == ["acknowledged"], "the event was after"
+    assert set(rules(operations, gone)) == {"acknowledged"}
+
+
+def test_a_withdrawal_holds_from_its_acknowledgement_on() -> None:
+    """Who decides after it on the statement before has decided on the past, granted or not."""
+    off = done(Kind.CONSENT, "s-2", 12_000, 18_000)
+    assert rules([*SAID, off, *ASKED, *SENT], replace(LOG, states={})) == ["latest"]
+    assert rules([*SAID, replace(off, returned=22_000), *ASKED, *SENT], replace(LOG, states={})) == []
+    assert rules([*SAID, replace(off, returned=22_000), *ASKED, *SENT], LOG) == ["acknowledged"]
+
+
+def test_an_attribute_that_was_sent_again_may_come_late_but_not_a_statement() -> None:
+    later = [done(Kind.ATTRIBUTE, "a-2", 12_000, 13_000), done(Kind.CONSENT, "s-2", 14_000, 15_000)]
+    stood = replace(LOG, states={WHO: State("s-1", True, "a-1", TWO)}, decisions=[FIRST, SECOND_ONE])
+    twice = [replace(each, unanswered=1) for each in SAID]
+    assert rules([*twice, *later, *ASKED, *SENT], stood) == ["latest", "acknowledged"]
+
+
+def test_a_refusal_is_a_violation() -> None:
+    refused = replace(ASKED[0], outcome=Outcome.FAIL, told="422: no")
+    assert rules([*SAID, refused, ASKED[1], *SENT], LOG) == ["refused"]
+
+
+def test_a_history_that_ends_within_an_operation() -> None:
+    lines: list[Line] = [
+        Invoked("o-1", Kind.EVENT, WHO, "e-1", 5),
+        Completed("o-1", Outcome.OK, 6, "stored", 2, 1),
+        Invoked("o-2", Kind.EVENT, WHO, "e-2", 7),
+    ]
+    first, second = paired(lines)
+    assert (first.returned, first.outcome, first.unanswered, first.cuts) == (6, Outcome.OK, 2, 1)
+    assert (second.returned, second.outcome, second.unanswered) == (None, Outcome.INFO, 1)

@@ -1,0 +1,108 @@
+"""Ways: what two clients do, one after the other, so that a defect shows for certain and not only most of the time.
+
+On the code as it is they must all end without a violation.
+"""
+
+from tests.history.cluster import Cluster
+from tests.history.limits import KEPT_ANYWAY, SECOND
+from tests.history.operations import Completed, Outcome, now
+from tests.history.proxy import Mode
+from tests.history.session import Session
+from tests.history.worker import Skew
+
+
+class Scene:
+    """A cluster of two workers with a client at each, and a customer who may be contacted and is known to both."""
+
+    def __init__(self, cluster: Cluster, customer: str) -> None:
+        self.cluster = cluster
+        self.customer = customer
+        self.first, self.second = [
+            Session(f"{customer}-{number}", cluster.histories, [port]) for number, port in enumerate(cluster.ports)
+        ]
+        self._asked = 0
+        acknowledged(self.first.attribute(customer))
+        acknowledged(self.first.consent(customer, True))
+        for client in (self.first, self.second):
+            self.ask(client)
+
+    def ask(self, client: Session, channel: str = "sms") -> None:
+        self._asked += 1
+        self.ask_as(client, f"r-{self.customer}-{self._asked}", channel)
+
+    def ask_as(self, client: Session, key: str, channel: str = "sms") -> None:
+        acknowledged(client.decide(self.customer, key, [channel]))
+
+    def close(self) -> None:
+        self.first.close()
+        self.second.close()
+
+
+def acknowledged(done: Completed) -> None:
+    assert done.outcome is Outcome.OK, done
+
+
+def by_turns(scene: Scene) -> None:
+    for client in (scene.first, scene.second) * 2:
+        scene.ask(client)
+
+
+def after_a_power_loss(scene: Scene) -> None:
+    """The first worker remembers a state that was lost; by the time it decides, another has got that state's number."""
+    older, since = scene.cluster.copy_data()
+    scene.ask(scene.first)
+    scene.ask(scene.first)
+    scene.cluster.lose_power(older, since)
+    scene.ask(scene.second)
+    acknowledged(scene.second.consent(scene.customer, False))
+    scene.ask(scene.first)
+
+
+def asked_twice(scene: Scene) -> None:
+    for client in (scene.first, scene.second):
+        scene.ask_as(client, f"r-{scene.customer}-again")
+
+
+def withdrawn_elsewhere(scene: Scene) -> None:
+    acknowledged(scene.first.consent(scene.customer, False))
+    scene.ask(scene.second)
+
+
+def agreed_elsewhere(scene: Scene) -> None:
+    acknowledged(scene.second.consent(scene.customer, False))
+    acknowledged(scene.first.consent(scene.customer, True))
+    scene.ask(scene.second)
+
+
+def past_all_windows(scene: Scene) -> None:
+    """More contacts than are kept anyway that no window counts any more, and more than these that one does."""
+    for _ in range(KEPT_ANYWAY + 10):
+        scene.ask(scene.first)
+    began = now()
+    while now() < began + 2 * SECOND:
+        scene.ask(scene.first, "email")
+    for _ in range(KEPT_ANYWAY + 30):
+        scene.ask(scene.first)
+
+
+def sent_twice(scene: Scene) -> None:
+    for client in (scene.first, scene.second):
+        acknowledged(client.event(scene.customer, f"e-{scene.customer}"))
+
+
+def by_a_fast_clock(scene: Scene) -> None:
+    for _ in range(4):
+        scene.ask(scene.first, "email")
+    scene.cluster.workers[0].skew(Skew(5.0))
+    scene.ask(scene.first, "email")
+
+
+def late_and_refused(scene: Scene) -> None:
+    """An event whose commit arrives when the customer has moved on: nobody waits for it any more by then."""
+    proxy = scene.cluster.workers[0].proxy
+    proxy.set(Mode.HOLD)
+    sent = scene.first.event(scene.customer, f"e-{scene.customer}", tries=1)
+    scene.ask(scene.second)
+    proxy.set(Mode.OPEN)
+    if sent.outcome is not Outcome.OK:
+        acknowledged(scene.first.event(scene.customer, f"e-{scene.customer}"))
