@@ -3,6 +3,8 @@ PORT ?= 8000
 WORKERS ?= 1
 NOW ?= 2017-10-01T09:00
 DATA ?= .data/grocery
+SOAK_MINUTES ?= 10
+SOAK_SEED ?= 1
 # The first interpreter that runs and fits (a name on PATH may be a shim that refuses).
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
@@ -10,7 +12,7 @@ BIN := .venv/bin
 EVENTS := purchases redemptions campaigns
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: serve train test bench check format clean
+.PHONY: serve train test soak bench check format clean
 
 .venv/serve.done: requirements/serve.txt requirements/build.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Tino needs CPython 3.11 or 3.12 on PATH, or PYTHON=/path/to/python3.12"; exit 1; }
@@ -48,6 +50,10 @@ train: .venv/train.done .venv/grocery.done
 
 test: .venv/dev.done .venv/train.done .venv/grocery.done check
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
+
+# What the test run does once, for as long as you like: see docs/decisions/history-check.md.
+soak: .venv/dev.done
+	$(BIN)/python -m tests.history.soak --minutes $(SOAK_MINUTES) --seed $(SOAK_SEED)
 
 check: .venv/dev.done
 	$(BIN)/ruff format --check .

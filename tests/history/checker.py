@@ -1,6 +1,6 @@
 """The checker: whether what clients were told, and what Redis holds in the end, can both be true of what is promised.
 
-    recorded      an id, of a decision, a request or an event, stands in the log once
+    recorded      an id, of a decision, a request or an event, stands in the log once; the outbox has what was granted
     acknowledged  what was acknowledged is there: the answer byte for byte, the event, the statement, the attribute
     limit         no contact beyond a limit in its window, counted anew from the log alone
     consent       no contact on a state without consent
@@ -82,6 +82,10 @@ def _recorded(log: Log) -> Iterator[Violation]:
         for name, count in ids.items():
             if count > 1:
                 yield Violation("recorded", f"{what} {name} stands in the log {count} times")
+    granted = Counter((decision.id, action) for decision in log.decisions for action in decision.granted)
+    sent = Counter(log.sent)
+    for decision, action in (granted - sent) + (sent - granted):
+        yield Violation("recorded", f"the {action} of {decision} is not in the outbox as often as it was granted")
 
 
 def _answers(operations: Iterable[Operation], log: Log, excuse: Excuse) -> Iterator[Violation]:

@@ -97,13 +97,13 @@ class Cluster:
         self.folder = folder
         self.histories = folder / "histories"
         self.losses: list[Loss] = []
-        self._data = folder / "data"
+        self.data = folder / "data"
         self._ending = ExitStack()
         self.histories.mkdir()
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("TINO_", "PYTHON"))}
         environment |= {
             "TINO_CATALOG": str(catalog),
-            "TINO_DATA": str(self._data),
+            "TINO_DATA": str(self.data),
             "TMPDIR": str(folder),
             "PYTHONPATH": os.pathsep.join(map(str, (code, ROOT) if code else (ROOT,))),
         }
@@ -155,10 +155,10 @@ class Cluster:
 
     @property
     def _aof(self) -> Path:
-        return self._data / "redis" / "appendonly.aof"
+        return self.data / "redis" / "appendonly.aof"
 
     def _stop_redis(self) -> None:
         self.redis.stop()  # the one of then, not of now
 
     def _start_redis(self) -> EmbeddedRedis:
-        return EmbeddedRedis.start(self._data, appendfsync="always")
+        return EmbeddedRedis.start(self.data, appendfsync="always")

@@ -49,11 +49,12 @@ class Decision:
 @dataclass(frozen=True)
 class Log:
     """Decisions and events in the order in which they were written, as far as those of one customer go; `events` are
-    (customer, id). `states` are the last ones; `visits` is what the aggregate has counted.
+    (customer, id), `sent` is the outbox. `states` are the last ones; `visits` is what the aggregate has counted.
     """
 
     decisions: list[Decision] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
+    sent: list[Granted] = field(default_factory=list)
     states: dict[str, State] = field(default_factory=dict)
     visits: dict[str, int] = field(default_factory=dict)
 
@@ -76,6 +77,8 @@ async def _read(url: str, customers: list[str]) -> Log:
                 log.decisions.append(_decision(int(entry.partition(b"-")[0]) * 1000, read_record(body)))
             for _, (_, whose, _, packed) in await _entries(ledger, ledger.layout.events(partition)):
                 log.events.extend((whose.decode(), event.id) for event in unpack_events(packed))
+            for _, (_, message) in await _entries(ledger, ledger.layout.outbox(partition)):
+                log.sent.append(_sent(orjson.loads(message)))
         for customer in customers:
             stored, _ = await ledger.load(customer, PATIENCE)
             log.states[customer] = state_of(decode(stored.body))
@@ -105,6 +108,10 @@ def _decision(stored: int, record: Record) -> Decision:
         tuple(pick["action"] for pick in answer["actions"]),
         state_of(decode(record.state)),
     )
+
+
+def _sent(message: dict[str, str]) -> Granted:
+    return message["decision_id"], message["treatment"].partition("/")[0]
 
 
 def state_of(customer: Customer) -> State:

@@ -43,6 +43,17 @@ class Nemesis:
             self.done[name] += 1
             self._clients.until(BETWEEN)
 
+    def two_at_once(self) -> None:
+        """One worker hears nothing, or too late, of what happens to Redis."""
+        proxy = self._worker().proxy
+        proxy.set(self._chance.choice([Mode.SLOW, Mode.SWALLOW, Mode.HOLD]))
+        self._clients.until(DURING // 2)
+        self._harms[self._chance.choice(["redis killed", "power lost", "scripts flushed", "clock skewed"])]()
+        self._clients.until(DURING // 2)
+        proxy.set(Mode.OPEN)
+        self.done["two at once"] += 1
+        self._clients.until(BETWEEN)
+
     def heal(self) -> None:
         """Clocks are right again; all else is over by itself."""
         for worker in self._cluster.workers:

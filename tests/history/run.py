@@ -17,6 +17,7 @@ from tests.history.log import Log, read_log
 from tests.history.nemesis import Nemesis
 from tests.history.operations import Operation, Outcome, read_histories
 from tests.history.statements import Violation
+from tests.replayed import made_again
 
 CUSTOMERS = [f"c-{number}" for number in range(6)]
 PROCESSES, THREADS = 2, 3
@@ -55,7 +56,7 @@ def lines_of(table: Sequence[tuple[str, int]]) -> str:
 
 
 def run(folder: Path, limits: Sequence[Limit], seed: str, workers: int = 2, rounds: int = 1) -> Story:
-    """`rounds` is how often everything is done to them."""
+    """`rounds` is how often everything is done to them. What was decided is made again, and must come out the same."""
     catalog = write_catalog(folder, tuple(limits))
     with Cluster(folder, catalog, workers) as cluster:
         with Clients(workloads(cluster, seed), folder / "clients.log") as clients:
@@ -63,10 +64,12 @@ def run(folder: Path, limits: Sequence[Limit], seed: str, workers: int = 2, roun
             clients.until(BEFORE)
             for _ in range(rounds):
                 nemesis.each_once()
+                nemesis.two_at_once()
             nemesis.heal()
             clients.until(AFTER)
         story = told(cluster, limits)
         story.harms = nemesis.done
+        made_again(cluster.redis.url, cluster.data)
     return story
 
 

@@ -32,7 +32,7 @@ SECOND_ONE = decided(2, 20_000, ("note",), ONE)
 TWO = (*ONE, ("d-2", "note"))
 ASKED = [done(Kind.DECIDE, "r-1", 9_000, 11_000, "answer 1"), done(Kind.DECIDE, "r-2", 19_000, 21_000, "answer 2")]
 SENT = [done(Kind.EVENT, "e-1", 30_000, 31_000)]
-LOG = Log([FIRST, SECOND_ONE], [(WHO, "e-1")], {WHO: State("s-1", True, "a-1", TWO)}, {WHO: 1})
+LOG = Log([FIRST, SECOND_ONE], [(WHO, "e-1")], list(TWO), {WHO: State("s-1", True, "a-1", TWO)}, {WHO: 1})
 
 
 def rules(operations: list[Operation], log: Log, losses: tuple[Loss, ...] = ()) -> list[str]:
@@ -43,7 +43,7 @@ def after_all(decision: Decision) -> Log:
     """The log with one more decision, of which its state knows."""
     granted = tuple((decision.id, action) for action in decision.granted)
     states = {WHO: replace(LOG.states[WHO], contacts=(*TWO, *granted))}
-    return replace(LOG, decisions=[*LOG.decisions, decision], states=states)
+    return replace(LOG, decisions=[*LOG.decisions, decision], states=states, sent=[*TWO, *granted])
 
 
 def test_a_history_as_it_should_be() -> None:
@@ -63,6 +63,8 @@ def test_what_nobody_knows_the_end_of_may_have_happened_or_not() -> None:
         (replace(LOG, decisions=[FIRST, FIRST, SECOND_ONE]), "recorded"),
         (replace(LOG, decisions=[FIRST, SECOND_ONE, replace(SECOND_ONE, id="d-3", granted=())]), "recorded"),
         (replace(LOG, events=[(WHO, "e-1")] * 2), "recorded"),
+        (replace(LOG, sent=list(TWO[1:])), "recorded"),
+        (replace(LOG, sent=[*TWO, TWO[0]]), "recorded"),
         (replace(LOG, decisions=[FIRST]), "acknowledged"),
         (replace(LOG, decisions=[FIRST, replace(SECOND_ONE, answer="another")]), "acknowledged"),
         (replace(LOG, events=[], visits={WHO: 0}), "acknowledged"),
@@ -96,12 +98,13 @@ def test_windows_end() -> None:
     known = tuple((fourth.id, "news") for _ in range(2))
     log = after_all(fourth)
     fifth = replace(decided(5, HOUR, ("news",), (*TWO, *known)))
-    log = replace(log, decisions=[*log.decisions, fifth], states={})
+    log = replace(log, decisions=[*log.decisions, fifth], states={}, sent=[*log.sent, (fifth.id, "news")])
     assert "limit" not in rules([*SAID, *ASKED, *SENT], log)
 
 
 def test_a_power_loss_excuses_what_came_after_the_copy_and_nothing_else() -> None:
-    gone = replace(LOG, decisions=[FIRST], events=[], visits={WHO: 0}, states={WHO: State("s-1", True, "a-1", ONE)})
+    state = State("s-1", True, "a-1", ONE)
+    gone = Log([FIRST], sent=list(ONE), states={WHO: state}, visits={WHO: 0})
     operations = [*SAID, *ASKED, *SENT]
     assert rules(operations, gone, (Loss(since=15_000, until=40_000),)) == []
     assert rules(operations, gone, (Loss(since=22_000, until=40_000),)) == ["acknowledged"], "the second was before"
