@@ -9,7 +9,9 @@ from decision.reasons import Degradation, Reason, Status
 
 
 class ActionAnswer(msgspec.Struct, forbid_unknown_fields=True):
-    """One action to take. The four numbers are null in a fallback, which was not ranked."""
+    """One action to take. The four numbers are null in a fallback, which was not ranked. `not_before` is there where
+    quiet hours hold it: it is sent when they are over.
+    """
 
     action: str
     treatment: str
@@ -21,6 +23,7 @@ class ActionAnswer(msgspec.Struct, forbid_unknown_fields=True):
     priority: float | None
     probability: float | None
     fallback: bool
+    not_before: datetime | msgspec.UnsetType = msgspec.UNSET
 
 
 class NextActionAnswer(msgspec.Struct, forbid_unknown_fields=True):

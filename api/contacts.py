@@ -45,7 +45,7 @@ class ContactsAnswer(BaseModel):
 
 
 def page(contacts: tuple[Contact, ...], limit: int, cursor: str | None) -> ContactsAnswer:
-    """Up to `limit` contacts after `cursor`. `contacts` has the oldest first. Raises Problem."""
+    """Up to `limit` contacts after `cursor`. Newest first, by their times. Raises Problem."""
     after = None if cursor is None else _read(cursor)
     newest_first = [(place, each) for place, each in reversed(_placed(contacts)) if after is None or place < after]
     shown, rest = newest_first[:limit], newest_first[limit:]
@@ -55,7 +55,7 @@ def page(contacts: tuple[Contact, ...], limit: int, cursor: str | None) -> Conta
 def _placed(contacts: tuple[Contact, ...]) -> list[tuple[Place, Contact]]:
     at_once: Counter[int] = Counter()
     placed = []
-    for contact in contacts:
+    for contact in sorted(contacts, key=lambda each: each.at):
         placed.append(((contact.at, at_once[contact.at]), contact))
         at_once[contact.at] += 1
     return placed

@@ -89,6 +89,10 @@ class Action(Declared):
     )
     applicable: Expression | None = Field(default=None, description="CEL gate: does it make sense now?")
     suitable: Expression | None = Field(default=None, description="CEL gate: is it right for this customer?")
+    obeys_quiet_hours: bool = Field(
+        default=True,
+        description="`false` for what is sent at any hour, such as a receipt. Default: true.",
+    )
     from_: Moment | None = Field(
         default=None, alias="from", description="First instant, inclusive; without a zone, in the catalog's."
     )

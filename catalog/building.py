@@ -22,12 +22,14 @@ from catalog.plan import (
     Per,
     Plan,
     Policy,
+    QuietHours,
     ScorePlan,
     Treatment,
     Values,
     schedule_of,
 )
 from catalog.policies import CUSTOMERS, LABELS, ContactPolicy
+from catalog.quiet_hours import microseconds
 from catalog.scores import Score
 from catalog.series import Aggregates
 from catalog.spec import treatment_id
@@ -63,6 +65,7 @@ class _Builder:
         policies = tuple(self._policy(name, policy) for name, policy in spec.contact_policies.items())
         actions = list(spec.actions.values())
         every_channel = range(len(self._channels))
+        channels = {name: self._channel(name) for name in self._channels}
         return Plan(
             digest=self._catalog.digest,
             name=spec.name,
@@ -75,7 +78,7 @@ class _Builder:
             width=self._width,
             declared=self._mask(treatment for treatment in self._treatments if treatment is not None),
             treatments=tuple(self._treatments),
-            channels={name: self._channel(name) for name in self._channels},
+            channels=channels,
             placements=self._placements(),
             schedule=schedule_of((_micros(action.from_), _micros(action.until)) for action in actions),
             eligible=self._index("eligible"),
@@ -106,6 +109,8 @@ class _Builder:
             aggregates=self._aggregates(),
             segments={name: self._program(f"segments.{name}") for name in spec.segments},
             scores={name: self._score(name, score) for name, score in spec.scores.items()},
+            names_zone=spec.names_zone,
+            quiet=tuple(channel.quiet for channel in channels.values() if channel.quiet is not None),
         )
 
     def _program(self, path: str) -> Program:
@@ -176,7 +181,23 @@ class _Builder:
         rule = self._catalog.checked.get(f"channels.{name}.address")
         mask = self._mask(treatment for treatment in self._declared() if treatment.channel == name)
         address = None if rule is None else compile_program(rule.tree)
-        return Channel(name, self._spec.channels[name].direction, mask, address)
+        return Channel(name, self._spec.channels[name].direction, mask, address, self._quiet(name))
+
+    def _quiet(self, channel: str) -> QuietHours | None:
+        hours = self._spec.channels[channel].quiet_hours
+        obeying = [
+            treatment
+            for treatment in self._declared()
+            if treatment.channel == channel and self._spec.actions[treatment.action].obeys_quiet_hours
+        ]
+        if hours is None or not obeying:
+            return None
+        spans: dict[int, int] = {}
+        for treatment in obeying:
+            if treatment.valid_for is not None and hours.mode == "hold":
+                spans[treatment.valid_for] = spans.get(treatment.valid_for, 0) | 1 << treatment.bit
+        start, end = microseconds(hours.from_), microseconds(hours.to)
+        return QuietHours(start, end, self._mask(obeying), hours.mode == "hold", tuple(sorted(spans.items())))
 
     def _placements(self) -> dict[str, int]:
         names = dict.fromkeys(name for channel in self._spec.channels.values() for name in channel.placements)

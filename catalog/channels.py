@@ -1,16 +1,15 @@
 """Channels: how a treatment reaches the customer."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from catalog.fields import Declared, Expression, Name, Names
+from catalog.quiet_hours import QuietHours
 
 
 class Channel(Declared):
     """How a treatment reaches the customer: inbound, the caller shows it; outbound, it is emitted."""
-
-    unsupported: ClassVar[dict[str, str]] = {"quiet_hours": "leave it out and hold messages in the sending system"}
 
     direction: Literal["inbound", "outbound"] = Field(
         description="`inbound`: the caller shows the treatment (in-app, web). `outbound`: it is emitted (email, push)."
@@ -28,6 +27,10 @@ class Channel(Declared):
         default=(),
         description="The spots the caller can fill, such as `home-banner`. Inbound only.",
         examples=[["home-banner"]],
+    )
+    quiet_hours: QuietHours | None = Field(
+        default=None,
+        description="When nothing is sent here, by each customer's own clock. Outbound only. Default: never.",
     )
 
     @property

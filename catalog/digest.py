@@ -35,6 +35,8 @@ def digest(spec: Catalog, models: Mapping[str, ModelFile]) -> str:
         if "per" in policy:
             policy["per"] = sorted(policy["per"])
         policy["scope"] = {key: sorted(names) for key, names in policy.get("scope", {}).items()}
+    if spec.quiet:
+        canonical["timezone"] = spec.timezone if spec.names_zone else None
     if spec.control_group is not None:
         canonical["control_group"] |= {"salt": spec.control_salt, "purposes": sorted(spec.control_purposes)}
     for name, model in canonical.get("models", {}).items():

@@ -177,13 +177,30 @@ class ControlGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class QuietHours:
+    """Quiet hours of a channel: from `start` to `end`, microseconds into a day of 24 hours, across midnight where `end`
+    is the smaller. `mask` is of the treatments that obey them. With `hold` what is decided then is sent when they are
+    over; `spans` are then how long its treatments stand, in microseconds, each with the mask of those that do.
+    """
+
+    start: int
+    end: int
+    mask: int
+    hold: bool
+    spans: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
-    """`mask` of its treatments; `address` computes where an outbound one reaches the customer."""
+    """`mask` of its treatments; `address` computes where an outbound one reaches the customer; `quiet` are its quiet
+    hours, None where it has none that anything obeys.
+    """
 
     name: str
     direction: str
     mask: int
     address: Program | None
+    quiet: QuietHours | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +234,8 @@ class Plan:
     model to the treatments whose propensity it gives; in `propensity`, `factors` and `ranking` these have 1, the most
     it can be. `derived` computes every attribute that is computed, scores and segments with them; `derived_types` are
     CEL's names of their types. `segments` and `scores` say, in order, what those two consist of. `aggregates` stand
-    among the customer's attributes in frames, though nobody may write them.
+    among the customer's attributes in frames, though nobody may write them. `names_zone` says whether the catalog
+    declares `zone` itself; `quiet` are the quiet hours of all channels.
     """
 
     digest: str
@@ -262,6 +280,8 @@ class Plan:
     aggregates: Aggregates
     segments: Mapping[str, Program]
     scores: Mapping[str, ScorePlan]
+    names_zone: bool
+    quiet: tuple[QuietHours, ...]
     counting: dict[object, tuple[tuple[int, Values], ...]] = field(default_factory=dict)  # memory of decision.policy
     shapes: dict[object, Any] = field(default_factory=dict)  # memory of decision.request
     dated: dict[int, int] = field(default_factory=dict)  # treatments of each mask in the schedule
@@ -309,6 +329,10 @@ class Plan:
     ) -> Frame:
         """What rules and templates see; the zone is the customer's if they have one, else the catalog's."""
         return Frame(attributes, context, now, customer_zone(attributes, self.zone), history)
+
+    def clock_of(self, frame: Frame) -> tzinfo | None:
+        """By whose clock quiet hours go: the customer's, or what the catalog itself declares; None in doubt."""
+        return frame.zone if self.names_zone or "timezone" in frame.customer else None
 
 
 def customer_zone(attributes: Mapping[str, Any], otherwise: tzinfo) -> tzinfo | None:

@@ -52,6 +52,7 @@ def check_references(spec: Catalog, report: Report) -> None:
     _check_attributes(spec, report)
     for name, channel in spec.channels.items():
         _check_channel(("channels", name), channel, names, report)
+        _check_quiet_hours(spec, name, channel, names, report)
     for name, action in spec.actions.items():
         _check_name("purpose", action.purpose, names.purposes, ("actions", name, "purpose"), report)
         for channel_name in action.treatments:
@@ -96,6 +97,21 @@ def _check_channel(path: Path, channel: Channel, names: Names, report: Report) -
     if not channel.inbound and channel.address is None and "address" not in raw:
         message = "`address` is missing: an outbound channel needs one, in CEL, such as `customer.email`"
         report.error("missing-key", (*path, "address"), message, at_key=True)
+
+
+def _check_quiet_hours(spec: Catalog, name: str, channel: Channel, names: Names, report: Report) -> None:
+    path = ("channels", name, "quiet_hours")
+    if channel.quiet_hours is None:
+        return
+    if channel.inbound:
+        message = "`quiet_hours` have no meaning on an inbound channel: the customer is there"
+        report.error("wrong-value", path, message, at_key=True)
+    elif "timezone" not in report.sources.values and "timezone" not in names.attributes:
+        message = (
+            "`quiet_hours` go by a clock, and there is none: declare `timezone: string` under `customer`, "
+            "or the catalog's `timezone`"
+        )
+        report.error("missing-key", path, message, at_key=True)
 
 
 def _check_treatment(spec: Catalog, action: str, channel_name: str, names: Names, report: Report) -> None:

@@ -111,6 +111,15 @@ class Catalog(Declared):
         return own or (DEFAULT_INBOUND_VALIDITY if self.channels[channel].inbound else None)
 
     @property
+    def names_zone(self) -> bool:
+        """Whether the catalog says itself what its time zone is: by the default alone nobody is sent to at night."""
+        return "timezone" in self.model_fields_set
+
+    @property
+    def quiet(self) -> bool:
+        return any(channel.quiet_hours is not None for channel in self.channels.values())
+
+    @property
     def control_salt(self) -> str:
         return (self.control_group and self.control_group.salt) or self.name
 

@@ -20,6 +20,7 @@ from catalog.fields import Declared
 from catalog.models import Model
 from catalog.nodes import Path, empty_values
 from catalog.policies import After, ContactPolicy, Scope
+from catalog.quiet_hours import QuietHours
 from catalog.report import Report, did_you_mean
 from catalog.retention import Retention
 from catalog.scores import Part, Score
@@ -33,6 +34,7 @@ _MODELS: dict[Path, type[Declared]] = {
     ("scores", "*"): Score,
     ("scores", "*", "parts", "*"): Part,
     ("channels", "*"): Channel,
+    ("channels", "*", "quiet_hours"): QuietHours,
     ("actions", "*"): Action,
     ("actions", "*", "context_weights", "*"): ContextWeight,
     ("actions", "*", "treatments", "*"): Treatment,

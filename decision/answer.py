@@ -33,7 +33,7 @@ def answer_body(
 def action_of(pick: Pick) -> dict[str, Any]:
     """One pick, as answers show it."""
     treatment, chosen = pick.treatment, pick.chosen
-    return {
+    told: dict[str, Any] = {
         "action": treatment.action,
         "treatment": treatment.id,
         "channel": treatment.channel,
@@ -45,32 +45,40 @@ def action_of(pick: Pick) -> dict[str, Any]:
         "probability": chosen.probability if chosen else None,
         "fallback": chosen is None,
     }
+    if pick.not_before is not None:
+        told["not_before"] = moment(pick.not_before)
+    return told
 
 
 def contacts_of(decision: Decision, decision_id: str) -> tuple[Contact, ...]:
+    """One that is held counts from the moment on at which it may be sent."""
     added = []
     for pick in decision.granted:
         treatment = pick.treatment
         keys = tuple([(key, decision.keys[key]) for key in treatment.keys]) if treatment.keys else ()
         labels = (treatment.action, treatment.channel, treatment.group, treatment.direction)
-        added.append(Contact(decision.now, *labels, decision_id, keys))
+        at = decision.now if pick.not_before is None else pick.not_before
+        added.append(Contact(at, *labels, decision_id, keys))
     return tuple(added)
 
 
-def outbox_entries(decision: Decision, decision_id: str, customer_id: str) -> list[bytes]:
-    """What channel adapters are to send: one entry per outbound pick."""
+def outbox_entries(plan: Plan, decision: Decision, decision_id: str, customer_id: str) -> list[bytes]:
+    """What channel adapters are to send: one entry per outbound pick, which channels.message reads."""
     return [
         orjson.dumps(
             {
                 "decision_id": decision_id,
                 "customer_id": customer_id,
                 "at": decision.now,
+                "not_before": pick.not_before,
                 "valid_until": None if (span := pick.treatment.valid_for) is None else decision.now + span,
                 "treatment": pick.treatment.id,
+                "action": pick.treatment.action,
                 "channel": pick.treatment.channel,
                 "purpose": pick.treatment.purpose,
                 "address": pick.address,
                 "content": pick.content,
+                "catalog": plan.digest,
             }
         )
         for pick in decision.granted

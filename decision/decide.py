@@ -35,13 +35,16 @@ class InForce(NamedTuple):
 
 @dataclass(slots=True)
 class Pick:
-    """One action of the answer; `chosen` is None for a fallback, which nothing counts."""
+    """One action of the answer; `chosen` is None for a fallback, which nothing counts. `not_before` is when quiet hours
+    are over until which it is held, in microseconds since 1970 UTC; None where nothing holds it.
+    """
 
     treatment: Treatment
     placement: str | None
     content: dict[str, Any]
     chosen: Chosen | None
     address: str | None
+    not_before: int | None = None
 
 
 @dataclass(slots=True)
@@ -103,7 +106,7 @@ def decide(plan: Plan, ask: Ask, view: View, now: int, seed: int, score: Score =
         and candidates.alive & control.withheld
         and in_control(ask.customer_id, control.salt, control.share)
     ):
-        withheld = run.fill(Candidates(candidates.alive), allowance.copy())
+        withheld = run.fill(Candidates(candidates.alive, held=candidates.held), allowance.copy())
         if withheld:  # else there is nothing to hold back, and nothing for anybody
             candidates.alive &= ~control.withheld
     granted = run.fill(candidates, allowance)
@@ -192,7 +195,11 @@ class _Run:
         treatment = self._plan.treatment(drawn)
         program = self._plan.channels[treatment.channel].address
         reached = address(program, self._frame) if program is not None else None
-        return Pick(treatment, slot.placement, content, arbiter.chosen(drawn, best, count), reached)
+        chosen = arbiter.chosen(drawn, best, count)
+        if not candidates.held:
+            return Pick(treatment, slot.placement, content, chosen, reached)
+        over = next((over for mask, over in candidates.held if mask >> drawn & 1), None)
+        return Pick(treatment, slot.placement, content, chosen, reached, over)
 
     def _best(
         self, mask: int, arbiter: Arbiter, candidates: Candidates

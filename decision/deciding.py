@@ -91,7 +91,7 @@ class Deciding:
             request=self.identity,
             decision_id=decision_id,
             record=record_body(plan, self.request, snapshot.body, decision, decision_id, answer),
-            outbox=() if customer.test else outbox_entries(decision, decision_id, customer_id),
+            outbox=() if customer.test else outbox_entries(plan, decision, decision_id, customer_id),
             ticket=self._ticket,
         )
 

@@ -7,6 +7,7 @@ the first gate that it fails; later gates are not asked about it.
 from dataclasses import dataclass, field
 
 from catalog.plan import Plan
+from decision.quiet import quiet_until
 from decision.reasons import Gate
 from decision.request import Shape
 from decision.view import View
@@ -16,11 +17,14 @@ from rules.programs import Frame, Program
 
 @dataclass(slots=True)
 class Candidates:
-    """The treatments still alive, and how many each gate took out."""
+    """The treatments still alive, and how many each gate took out. `held` are those that would be sent later, each mask
+    with the moment: when quiet hours are over.
+    """
 
     alive: int
     removed: dict[str, int] = field(default_factory=dict)
     emptied_by: Gate | None = None
+    held: tuple[tuple[int, int], ...] = ()
 
     def keep(self, gate: Gate, mask: int) -> None:
         before, self.alive = self.alive, self.alive & mask
@@ -59,7 +63,27 @@ def pass_gates(plan: Plan, shape: Shape, view: View, frame: Frame, now: int) -> 
     for owner, name, mask in shape.needs:
         if candidates.alive & mask and not _known(plan, owner, name, frame):
             candidates.keep(Gate.CONTENT, ~mask)
+    if plan.quiet and candidates.alive:
+        _keep_quiet(plan, candidates, frame, now)
     return candidates
+
+
+def _keep_quiet(plan: Plan, candidates: Candidates, frame: Frame, now: int) -> None:
+    """Takes out what may not be sent in quiet hours, or would be too late once they are over; whoever has no clock that
+    we know of might be woken by anything.
+    """
+    clock = plan.clock_of(frame)
+    for hours in plan.quiet:
+        if not candidates.alive & hours.mask:
+            continue
+        over = None if clock is None else quiet_until(hours, clock, now)
+        if clock is None or (over is not None and not hours.hold):
+            candidates.keep(Gate.QUIET_HOURS, ~hours.mask)
+        elif over is not None:
+            for span, mask in hours.spans:
+                if over - now >= span:
+                    candidates.keep(Gate.QUIET_HOURS, ~mask)
+            candidates.held += ((hours.mask, over),)
 
 
 def _known(plan: Plan, owner: str, name: str, frame: Frame) -> bool:

@@ -95,7 +95,7 @@ def counted_more(
             if plan.policies[number].after is not None:
                 continue
             if isinstance(known, list):
-                counted[number] = [*known, contact.at]
+                counted[number] = _and(known, contact.at)
             else:
                 counted[number] = _with(known, key_values(plan.policies[number], each), values, contact.at)
     return tuple(counted)
@@ -103,14 +103,20 @@ def counted_more(
 
 def _with(known: Counters, keys: KeyValues, values: Values, at: int) -> Counters:
     counters = known.get(keys, {})
-    return {**known, keys: {**counters, values: [*counters.get(values, []), at]}}
+    return {**known, keys: {**counters, values: _and(counters.get(values, []), at)}}
+
+
+def _and(times: list[int], at: int) -> list[int]:
+    """Ascending still: among them may be a contact that is to be made later, held until quiet hours are over."""
+    return [*times, at] if not times or times[-1] <= at else sorted((*times, at))
 
 
 def lasting(
     plan: Plan, added: int, now: int, labels: tuple[Labels, ...], going: tuple[Logged, ...], staying: tuple[Logged, ...]
 ) -> tuple[Logged, ...]:
-    """Of the contacts `going`, all older than those `staying`: what lifetime policies still need, which is the latest
-    of each counter, up to the policy's limit; and what was responded to so late that it may still pause something.
+    """Of the contacts `going`, all granted before those `staying`: what lifetime policies still need, which is the
+    latest of each counter, up to the policy's limit; and what was responded to so late that it may still pause
+    something.
 
     To tell takes a tenth of a millisecond, and what goes makes the customer's view be computed anew, so it is only
     told each time that, with the contacts `added`, there are SWEEP more; until then all stay.

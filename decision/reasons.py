@@ -22,6 +22,7 @@ class Gate(StrEnum):
     REACHABLE = "reachable"
     CONSENT = "consent"
     CONTENT = "content"
+    QUIET_HOURS = "quiet_hours"
     CONTACT_POLICY = "contact_policy"
     MODEL = "model"
 
@@ -39,6 +40,7 @@ class Reason(StrEnum):
     NOT_SUITABLE = "not_suitable"
     NOT_REACHABLE = "not_reachable"
     NO_CONSENT = "no_consent"
+    QUIET_HOURS = "quiet_hours"
     CONTACT_POLICY = "contact_policy"
     UNRENDERABLE = "unrenderable"
     NOT_SCORED = "not_scored"
@@ -71,6 +73,7 @@ EMPTIED_BY: dict[Gate, Reason] = {
     Gate.SUITABLE: Reason.NOT_SUITABLE,
     Gate.REACHABLE: Reason.NOT_REACHABLE,
     Gate.CONSENT: Reason.NO_CONSENT,
+    Gate.QUIET_HOURS: Reason.QUIET_HOURS,
     Gate.CONTACT_POLICY: Reason.CONTACT_POLICY,
     Gate.CONTENT: Reason.UNRENDERABLE,
     Gate.MODEL: Reason.NOT_SCORED,

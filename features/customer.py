@@ -81,7 +81,7 @@ class Identity(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Customer(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Typed attributes, consents per purpose, recent contacts, oldest first, and what is kept of events.
+    """Typed attributes, consents per purpose, recent contacts, and what is kept of events.
 
     A `test` customer is decided for like any other, but nothing is ever emitted to them. `erased` is when all about the
     customer was last erased, 0 for never: a yes from before then no longer counts. Labels repeat a lot from contact to
@@ -89,6 +89,9 @@ class Customer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `series` is what is kept of events, by the key of its series: features.series knows how to read it. `earlier` holds,
     per purpose, the statements of before, oldest first. `changed` is when an attribute was last set, in microseconds.
+
+    The log is in the order in which contacts were granted: nearly that of their times, as one that is held until quiet
+    hours are over has the time of their end.
     """
 
     attributes: dict[str, Any] = {}
@@ -119,7 +122,7 @@ class Customer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def contacts(self) -> tuple[Contact, ...]:
-        """The log with its labels spelled out, oldest first."""
+        """The log with its labels spelled out, in its order."""
         labels = self.labels
         return tuple(_spelled(each, labels[each.labels]) for each in self.log)
 

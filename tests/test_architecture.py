@@ -14,7 +14,8 @@ FRONTS = {"service", "cli", "cli_events", "commands"}
 
 # Replay rests on these: time and randomness are arguments, what they read and write is what they are given.
 PURE_DECISION = (
-    "decide", "view", "gates", "policy", "arbitration", "content", "request", "reasons", "answer", "record", "replay",
+    "decide", "view", "gates", "policy", "quiet", "arbitration", "content", "request", "reasons", "answer", "record",
+    "replay",
 )  # fmt: skip
 PURE_MODELS = ("encoding", "inputs", "scoring", "probe", "metadata")
 PURE = [

@@ -27,3 +27,11 @@ def test_old_contacts_that_are_dropped_meanwhile_are_not_missed_by_the_rest() ->
 
 def test_no_contacts() -> None:
     assert page((), 10, None).model_dump() == {"contacts": [], "next": None}
+
+
+def test_one_that_is_held_comes_in_the_place_of_its_time() -> None:
+    """It was granted before the two after it, and is to be sent later."""
+    contacts = (contact(1, 1), contact(9, 9), contact(2, 2), contact(3, 3))
+    first = page(contacts, 2, None)
+    rest = page(contacts, 2, first.next)
+    assert [each.decision_id for each in (*first.contacts, *rest.contacts)] == [f"decision-{n}" for n in (9, 3, 2, 1)]

@@ -121,3 +121,38 @@ def test_what_tells_counters_apart_has_no_order(policy: str, same: bool, sound: 
     digest = _digest(first)
     second = "  p: {limit: 1, lifetime: true, per: [action, customer.tier]}\n"
     assert (_digest(write(text.replace("contact_policies:\n", "contact_policies:\n" + second))) == digest) == same
+
+
+QUIET = """catalog: 1
+name: quiet
+timezone: UTC
+customer: {email: string, timezone: string}
+purposes: [service]
+channels:
+  email: {direction: outbound, purpose: service, address: customer.email, quiet_hours: {from: 21:00, to: 08:00}}
+actions:
+  hello: {value: 1, treatments: {email: {t: a}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("here", "instead", "same"),
+    [
+        ("to: 08:00", "to: 08:00, mode: hold", True),
+        ("value: 1,", "value: 1, obeys_quiet_hours: true,", True),
+        ("to: 08:00", "to: 08:01", False),
+        ("to: 08:00", "to: 08:00, mode: drop", False),
+        ("value: 1,", "value: 1, obeys_quiet_hours: false,", False),
+        ("timezone: UTC\n", "", False),  # who has no zone is then sent nothing
+    ],
+)
+def test_quiet_hours(here: str, instead: str, same: bool, write: Write) -> None:
+    assert here in QUIET
+    before = _digest(write(QUIET))
+    assert (_digest(write(QUIET.replace(here, instead, 1))) == before) is same
+
+
+def test_without_quiet_hours_the_default_zone_may_be_spelt_out(write: Write) -> None:
+    plain = QUIET.replace(", quiet_hours: {from: 21:00, to: 08:00}", "")
+    before = _digest(write(plain))
+    assert _digest(write(plain.replace("timezone: UTC\n", ""))) == before

@@ -1,8 +1,8 @@
 """Cases: a folder each with a catalog, a customer, a request and a time, and the decision that must come of them.
 
 customer.json   attributes (timestamps as text), consents (true or false), test, and contacts: their age before `now`
-                (such as "7d - 1us") with a treatment, or with all labels where it is not in the catalog, `keys`, and
-                `responses`: by kind, the ages of what came of it;
+                (such as "7d - 1us", or "- 9h" for one that is held) with a treatment, or with all labels where it is
+                not in the catalog, `keys`, and `responses`: by kind, the ages of what came of it;
                 and `events`: their age, type and properties, each received as it happened, in the order written
 request.json    the body of POST /next-action
 renewal.onnx    where the catalog has a model
@@ -26,7 +26,7 @@ from decision.decide import Decision, Pick, Score, decide
 from decision.request import NextActionRequest, resolve
 from decision.view import view_of
 from features.applying import Sent, apply_events
-from features.customer import Consent, Contact, Customer, Response, micros
+from features.customer import Consent, Contact, Customer, Response, micros, moment
 from models.scoring import Models, Scored
 from rules.programs import Frame
 from rules.types import AttributeType, coerce
@@ -137,6 +137,7 @@ def _pick(pick: Pick, decision: Decision) -> dict[str, Any]:
         "placement": pick.placement,
         "content": pick.content,
         "address": pick.address,
+        "not_before": None if pick.not_before is None else moment(pick.not_before).isoformat(),
         "probability": pick.chosen.probability if pick.chosen else None,
         "priority": pick.chosen.priority if pick.chosen else None,
         "value": pick.chosen.value if pick.chosen else None,

@@ -160,17 +160,20 @@ def test_contacts_and_messages_are_of_what_was_granted(plan: Plan) -> None:
         Contact(NOW, "a", "web", "g", "inbound", ID),
         Contact(NOW, "b", "email", "", "outbound", ID),
     )
-    (message,) = map(json.loads, outbox_entries(decision, ID, "c-1"))
+    (message,) = map(json.loads, outbox_entries(plan, decision, ID, "c-1"))
     message.pop("valid_until")
     assert message == {
         "decision_id": ID,
         "customer_id": "c-1",
         "at": NOW,
+        "not_before": None,
         "treatment": "b/email",
+        "action": "b",
         "channel": "email",
         "purpose": "marketing",
         "address": "a@example.com",
         "content": {"t": "Ana"},
+        "catalog": plan.digest,
     }
 
 
@@ -194,7 +197,7 @@ actions:
     ):
         ask = resolve(NextActionRequest("c-1", channels=channels, limit=limit), plan)
         decision = decide(plan, ask, view_of(plan, customer), NOW, 0)
-        messages = map(json.loads, outbox_entries(decision, ID, "c-1"))
+        messages = map(json.loads, outbox_entries(plan, decision, ID, "c-1"))
         assert {message["treatment"]: message["valid_until"] for message in messages} == expected
 
 

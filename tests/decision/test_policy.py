@@ -254,6 +254,32 @@ def test_a_view_carried_over_is_the_view_computed_anew(
     assert view_of(plan, told, view_of(plan, before)) == view_of(plan, told)
 
 
+def test_what_is_held_is_counted_in_its_place_whenever_it_was_granted() -> None:
+    """Its time is later than that of contacts granted after it: a list that isn't ascending would lose some of them."""
+    held = "{p: {limit: 9, rolling: 1s}, q: {limit: 9, rolling: 1s, per: action}}"
+    plan = plan_of(GRID + f"contact_policies: {held}\n")
+    contacts = tuple(
+        Contact(at, "a", "web", "g", "inbound", SOME_DECISION) for at in (NOW, NOW + 9 * SECOND, NOW + 1, NOW + 2)
+    )
+    after = customer_of(contacts=contacts)
+    before = replace(after, log=after.log[:2])
+    carried = view_of(plan, after, view_of(plan, before))
+    assert carried == view_of(plan, after)
+    in_order = [NOW, NOW + 1, NOW + 2, NOW + 9 * SECOND]
+    assert carried.counted == (in_order, {(): {("a",): in_order}})
+    assert Allowance(plan, carried.counted, {}, NOW + SECOND + 1).left[0] == 7  # NOW and NOW + 1 are out of the window
+
+
+def test_what_is_held_lets_nothing_go_that_still_counts() -> None:
+    customer = customer_of(contacts=[Contact(NOW + 9, "a", "web", "g", "inbound", SOME_DECISION)])
+    for at in (NOW, NOW + 1, NOW + 2):
+        added = (Contact(at, "a", "web", "g", "inbound", SOME_DECISION),)
+        customer = with_contacts(customer, added, NOW + 1, 0)
+    assert [contact.at - NOW for contact in customer.contacts] == [9, 0, 1, 2]
+    customer = with_contacts(customer, (), NOW + 9, 0)
+    assert customer.contacts == ()
+
+
 def test_a_window_is_open_at_its_old_end() -> None:
     """A contact as old as the window is out of it; one a microsecond younger is in it, as is one of now or later."""
     plan = plan_of(GRID + "contact_policies: {p: {limit: 3, rolling: 1d}}\n")

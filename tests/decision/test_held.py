@@ -1,0 +1,79 @@
+"""What quiet hours hold, on a real Redis: in the answer, the customer's state, the outbox and the record."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from decision.engine import Engine
+from decision.request import NextActionRequest
+from features.customer import Consent, Customer, micros, moment, with_attributes, with_consent
+from features.deadline import Deadline
+from features.opening import open_store
+from features.store import CustomerStore
+from tests.decision.plans import LOADED, plan_of
+from tests.engines import AtOnce, ByTask
+from tests.replayed import all_made_again
+
+pytestmark = pytest.mark.anyio
+
+PATIENT = 30.0
+CATALOG = """
+timezone: Europe/Berlin
+customer: {email: string}
+purposes: [service]
+channels:
+  web: {direction: inbound}
+  email: {direction: outbound, purpose: service, address: customer.email, quiet_hours: {from: 21:00, to: 08:00}}
+actions:
+  news: {value: 9, treatments: {email: {t: News}}}
+  receipt: {value: 8, obeys_quiet_hours: false, treatments: {email: {t: Thanks}}}
+  hello: {value: 1, treatments: {web: {t: Hello}}}
+contact_policies: {daily: {limit: 2, calendar: day, scope: {channel: [email, web]}}}
+"""
+OVER = micros(datetime.fromisoformat("2026-03-29T06:00Z"))  # eight in Berlin, after a night of an hour less
+
+
+@pytest.fixture
+async def evening(redis_url: str, tmp_path: Path) -> AsyncIterator[CustomerStore]:
+    """A store whose clock stands at eleven in the evening, in Berlin."""
+    store = await open_store(redis_url)
+    await store.ledger.link.ask("FLUSHALL", within=5)
+    await store.ledger.link.close()
+    store = await open_store(redis_url, now="2026-03-28T22:00Z")
+    yield store
+    await store.ledger.link.close()
+    await all_made_again(redis_url, tmp_path, LOADED.values())
+
+
+@pytest.mark.parametrize("way", [ByTask, AtOnce])
+async def test_what_is_held_says_until_when_everywhere(evening: CustomerStore, way: type[Engine]) -> None:
+    def known(customer: Customer, now: int) -> Customer:
+        return with_consent(with_attributes(customer, {"email": "a@example.com"}), "service", Consent(True, now))
+
+    await evening.update("c-1", known, Deadline(PATIENT))
+    engine = way(evening, plan_of(CATALOG))
+    body = await asked(engine, limit=2)
+    assert [(each["treatment"], each.get("not_before")) for each in body["actions"]] == [
+        ("news/email", "2026-03-29T06:00:00Z"),
+        ("receipt/email", None),
+    ]
+    snapshot = await evening.snapshot("c-1", Deadline(PATIENT), fresh=True)
+    assert [(c.action, c.at == OVER) for c in snapshot.customer.contacts] == [("news", True), ("receipt", False)]
+    stream = evening.ledger.layout.outbox(evening.ledger.layout.partition("c-1"))
+    entries = [
+        json.loads(fields[1]) for _, fields in await evening.ledger.link.ask("XRANGE", stream, "-", "+", within=5)
+    ]
+    assert [(entry["action"], entry["not_before"]) for entry in entries] == [("news", OVER), ("receipt", None)]
+    assert {moment(entry["at"]).hour for entry in entries} == {22}
+    again = await asked(engine, limit=2)  # both count, though one is to come
+    assert (again["actions"], again["reason"]) == ([], "contact_policy")
+
+
+async def asked(engine: Engine, limit: int) -> dict[str, Any]:
+    answer = await engine.next_action(NextActionRequest("c-1", channels=["email"], limit=limit), "key", PATIENT)
+    body: dict[str, Any] = json.loads(answer.body)
+    return body
