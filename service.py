@@ -95,7 +95,12 @@ class Service:
         if not door.keyed:
             _log.warning("no API keys are configured: only this machine is served")
         own = None if settings.catalog == IN_FORCE else load_catalog(settings.catalog)
-        worker = Worker(door, seconds=settings.deadline_ms / 1000, body_limit=settings.body_limit)
+        worker = Worker(
+            door,
+            seconds=settings.deadline_ms / 1000,
+            body_limit=settings.body_limit,
+            most_waiting=settings.most_waiting,
+        )
         self._worker = worker
         url = settings.redis_url or await self._start_redis(settings)
         try:
@@ -137,13 +142,14 @@ class Service:
         following = self._following = Following(CatalogStore(link), Workers(link), lease, worker.serves)
         try:
             made = await following.join(own)
-            engine = Engine(store, made.plan, models=made.models)
+            engine = Engine(store, made.plan, models=made.models, most_in_line=settings.most_waiting // 2)
         except BaseException:
             await self._close()
             raise
         self._tasks.append(asyncio.create_task(following.follow(engine)))
+        self._tasks.append(asyncio.create_task(engine.high_water.keep_looking(link)))
         await _warm_up(engine)
-        worker.metrics.watch(store.cache)
+        worker.metrics.watch(store.cache, engine.high_water)
         worker.following = following
         worker.place = Place(url, settings.data, settings.partitions)
         worker.engine = engine

@@ -30,10 +30,12 @@ from features.applying import Result
 from features.deadline import Deadline
 from features.errors import StoreError
 from features.identity import update
+from features.responses import NO_MORE
 
 PATH = "/events"
 BODY_LIMIT = 512_000  # bytes, whatever others may send
 SECONDS_BETWEEN_WARNINGS = 10.0
+ROOM_FOR_EVENTS = 2  # requests that may wait here, for each that may wait for a decision
 TAKEN = "application/json, application/cloudevents+json or application/cloudevents-batch+json"
 
 _log = structlog.get_logger("tino.events")
@@ -52,7 +54,7 @@ class Events(Posted[Head]):
     """What answers at this path."""
 
     def __init__(self, worker: Worker) -> None:
-        super().__init__(worker, BODY_LIMIT)
+        super().__init__(worker, PATH, BODY_LIMIT, ROOM_FOR_EVENTS * worker.most_waiting)
         self._tasks: set[asyncio.Task[None]] = set()
         self._warned = -SECONDS_BETWEEN_WARNINGS
 
@@ -69,7 +71,11 @@ class Events(Posted[Head]):
             raise Problem("unsupported_media_type", f"send the body with Content-Type: {TAKEN}")
         return Head(echoed_request_id(headers), shape, attributes)
 
+    def find_room(self, admitted: Head) -> None:
+        """Whether it is one too many only its body says."""
+
     async def serve(self, admitted: Head, body: bytes, started: float) -> bytes:
+        self._fit(admitted, body)
         reading = self._read(admitted, body)
         return self._told(admitted, reading, await self._take(reading), started)
 
@@ -79,9 +85,11 @@ class Events(Posted[Head]):
         request_id = admitted.request_id or new_request_id()
         metrics = self.worker.metrics
         metrics.in_flight += 1
+        self.waiting += 1
 
         def answered(results: list[Result] | Exception) -> None:
             metrics.in_flight -= 1
+            self.waiting -= 1
             try:
                 if isinstance(results, Exception):
                     raise results
@@ -92,6 +100,7 @@ class Events(Posted[Head]):
                 reply.answered(request_id, told)
 
         try:
+            self._fit(admitted, body)
             reading = self._read(admitted, body)
             if reading.items is not None or not self.worker.ready_engine.intake.at_once(
                 reading.sent, self.worker.seconds, answered
@@ -109,6 +118,11 @@ class Events(Posted[Head]):
             self._warned = now
             _log.warning("events could not be stored", error=str(error), kind=type(error).__name__)
         return unavailable("send all of it again under the same ids: what was stored already counts once")
+
+    def _fit(self, head: Head, body: bytes) -> None:
+        """Raises Problem if the request, which waits already, is one too many. Who takes back a consent never is."""
+        if self.waiting > self.most_waiting and not may_withdraw(head, body):
+            raise self.one_too_many()
 
     def _read(self, head: Head, body: bytes) -> Reading:
         """Raises Problem."""
@@ -157,6 +171,15 @@ class Events(Posted[Head]):
         if told[0].status == REFUSED:
             raise _refused(head, told[0])
         return encode(told[0])
+
+
+def may_withdraw(head: Head, body: bytes) -> bool:
+    """Whether an event in there may take back a consent. Looked for in the bytes, as reading them is what there is no
+    time for; a name may be written in escapes, so that where there is one it may.
+    """
+    if head.attributes is not None and head.attributes.get("type") in NO_MORE:
+        return True
+    return b"\\u" in body or any(name.encode() in body for name in NO_MORE)
 
 
 def _traits_in(reading: Reading, results: list[Result]) -> dict[str, dict[str, Any]]:

@@ -25,6 +25,7 @@ from api.event_metrics import BUCKETS, EventCounts
 from decision.deciding import Answer
 from decision.reasons import Degradation, Reason, Status
 from features.cache import Cache
+from features.high_water import HighWater
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 REFRESH_SECONDS = 1.0
@@ -42,6 +43,7 @@ class Metrics:
         self._decisions = Counter("tino_decisions", "Decisions answered.", ("status", "reason"), registry=own)
         self._degraded = Counter("tino_degraded", "Answers that could not rely on something.", ("kind",), registry=own)
         self._problems = Counter("tino_problems", "Errors told to callers.", ("code",), registry=own)
+        self._shed = Counter("tino_shed", "Requests sent away as too many were waiting.", ("path",), registry=own)
         self._lost = Counter("tino_lost_commits", "Commits that found the customer changed.", registry=own)
         self._repeated = Counter("tino_repeated", "Requests answered before under their request id.", registry=own)
         self._dry_runs = Counter("tino_dry_runs", "Decisions that were not to count.", registry=own)
@@ -55,6 +57,10 @@ class Metrics:
         self._size = Gauge("tino_cache_customers", "Customers in memory.", registry=own, multiprocess_mode="livesum")
         self._bytes = Gauge("tino_cache_bytes", "What they take, about.", registry=own, multiprocess_mode="livesum")
         self._flying = Gauge("tino_in_flight", "Requests being answered.", registry=own, multiprocess_mode="livesum")
+        self._full = Gauge(
+            "tino_high_water", "Workers that leave decisions unwritten, as Redis' memory is nearly full.", registry=own,
+            multiprocess_mode="livesum",
+        )  # fmt: skip
         self._catalog = Gauge(
             "tino_catalog_info", "Workers that serve a catalog.", ("digest", "name"), registry=own,
             multiprocess_mode="livesum",
@@ -65,11 +71,13 @@ class Metrics:
         self._seconds = 0.0
         self._degradation: dict[Degradation, Callable[[], None]] = {}
         self._cache: Cache | None = None
+        self._high_water: HighWater | None = None
         self._seen = (0, 0, 0)
         self.in_flight = 0
 
-    def watch(self, cache: Cache) -> None:
+    def watch(self, cache: Cache, high_water: HighWater | None = None) -> None:
         self._cache = cache
+        self._high_water = high_water
 
     def serves(self, digest: str, name: str) -> None:
         if self._serves is not None:
@@ -98,6 +106,9 @@ class Metrics:
     def refused(self, code: str) -> None:
         self._problems.labels(code).inc()
 
+    def shed(self, path: str) -> None:
+        self._shed.labels(path).inc()
+
     def text(self) -> bytes:
         """All numbers, in Prometheus' text format."""
         self.refresh()
@@ -110,6 +121,7 @@ class Metrics:
     def refresh(self) -> None:
         """Brings in what is counted elsewhere."""
         self._flying.set(self.in_flight)
+        self._full.set(self._high_water is not None and self._high_water.reached)
         self.events.refresh()
         for kind, count in self._answers.items():
             self._decisions.labels(*kind).inc(count)

@@ -43,7 +43,7 @@ class NextAction(Posted[Admitted]):
     """What answers at this path."""
 
     def __init__(self, worker: Worker) -> None:
-        super().__init__(worker, worker.body_limit)
+        super().__init__(worker, PATH, worker.body_limit, worker.most_waiting)
         self._warned: dict[Degradation, float] = {}
 
     def admit(self, scope: Scope) -> Admitted:
@@ -63,10 +63,13 @@ class NextAction(Posted[Admitted]):
         request_id = admitted.request_id or new_request_id()
         metrics = self.worker.metrics
         try:
+            if self.waiting >= self.most_waiting:
+                raise self.one_too_many()
             request = read_request(admitted, body)
 
             def answered(answer: Answer | Exception) -> None:
                 metrics.in_flight -= 1
+                self.waiting -= 1
                 if isinstance(answer, Exception):
                     reply.refused(*self.refusal(answer, request_id))
                     return
@@ -80,6 +83,7 @@ class NextAction(Posted[Admitted]):
             reply.refused(*self.refusal(error, request_id))
             return True
         metrics.in_flight += 1
+        self.waiting += 1
         return True
 
     def _patience(self, request: NextActionRequest) -> float:

@@ -1,8 +1,11 @@
 """What the bare paths have in common: `/next-action` and `/events`, ASGI applications without layers in between, as
 each layer would cost as much as the work itself; see also api.express.
 
-The order of refusal: method, door, length, media type, body, catalog. What an answer is, is settled before its first
-byte is sent; a client that leaves is noticed by the server below, and what it asked for stands like any other.
+The order of refusal: method, door, length, media type, room, body, catalog. There is room for so many requests at a
+time: more could not be answered in time, and who is told so at once can go elsewhere.
+
+What an answer is, is settled before its first byte is sent; a client that leaves is noticed by the server below, and
+what it asked for stands like any other.
 """
 
 from abc import ABC, abstractmethod
@@ -35,12 +38,16 @@ class Reply(Protocol):
 
 class Posted(ABC, Generic[A]):
     """What answers at a path that takes POST alone: as an ASGI application, or for a server that has the whole body in
-    hand. `A` is what the head of a request comes to; `body_limit` the longest body in bytes.
+    hand. `A` is what the head of a request comes to, `body_limit` the longest body in bytes. Of `most_waiting` requests
+    that may wait at a time, `waiting` do.
     """
 
-    def __init__(self, worker: Worker, body_limit: int) -> None:
+    def __init__(self, worker: Worker, path: str, body_limit: int, most_waiting: int) -> None:
         self.worker = worker
+        self.path = path
         self.body_limit = body_limit
+        self.most_waiting = most_waiting
+        self.waiting = 0
 
     @abstractmethod
     def admit(self, scope: Scope) -> A:
@@ -56,6 +63,16 @@ class Posted(ABC, Generic[A]):
     @abstractmethod
     async def serve(self, admitted: A, body: bytes, started: float) -> bytes:
         """The body of the answer. `started` is by perf_counter. Raises Problem, RequestError, StoreError."""
+
+    def find_room(self, admitted: A) -> None:
+        """Raises Problem if a request, whose body was not read yet, is one too many."""
+        if self.waiting >= self.most_waiting:
+            raise self.one_too_many()
+
+    def one_too_many(self) -> Problem:
+        """The problem told to a request that is sent away."""
+        self.worker.metrics.shed(self.path)
+        return Problem("overloaded", f"{self.most_waiting} requests wait for an answer here already")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -75,9 +92,14 @@ class Posted(ABC, Generic[A]):
         metrics.in_flight += 1
         try:
             admitted = self.admit(scope)
-            limit, seconds = self.body_limit, self.worker.body_seconds
-            body = source if isinstance(source, bytes) else await read_body(source, limit, seconds)
-            answer = await self.serve(admitted, body, started)
+            self.find_room(admitted)
+            self.waiting += 1
+            try:
+                limit, seconds = self.body_limit, self.worker.body_seconds
+                body = source if isinstance(source, bytes) else await read_body(source, limit, seconds)
+                answer = await self.serve(admitted, body, started)
+            finally:
+                self.waiting -= 1
         except Disconnected:
             raise
         except Exception as error:  # noqa: BLE001 - the edge of the service

@@ -61,6 +61,7 @@ CODES: dict[str, tuple[int, str]] = {
     "archive_busy": (503, "Records are being archived just now"),
     "store_unavailable": (503, "The store can't be reached or is not up to it"),
     "not_ready": (503, "This worker is not ready"),
+    "overloaded": (503, "Too many requests wait for an answer"),
 }
 
 Headers = list[tuple[bytes, bytes]]

@@ -14,6 +14,7 @@ from features.deadline import Deadline
 DEFAULT_SECONDS = 1.0
 DEFAULT_BODY_LIMIT = 262_144
 BODY_SECONDS = 20.0
+MOST_WAITING = 2_000
 
 
 @dataclass(slots=True)
@@ -22,7 +23,7 @@ class Worker:
     records are.
 
     `seconds` is how long a caller waits who doesn't say, `body_limit` the longest body in bytes, `body_seconds` how
-    long one may take to arrive.
+    long one may take to arrive, `most_waiting` how many requests for a decision may wait at a time.
     """
 
     door: Door
@@ -30,6 +31,7 @@ class Worker:
     seconds: float = DEFAULT_SECONDS
     body_limit: int = DEFAULT_BODY_LIMIT
     body_seconds: float = BODY_SECONDS
+    most_waiting: int = MOST_WAITING
     engine: Engine | None = None
     following: Following | None = None
     place: Place | None = None

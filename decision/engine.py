@@ -10,6 +10,7 @@ loop between them would cost about as much as the decision. What one commit can'
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -28,6 +29,7 @@ from features.commit import Commit, Committed, Moved, Outcome, Repeated
 from features.deadline import Deadline
 from features.entropy import random_bytes
 from features.errors import ConnectionLost, MergedAway, NoScript, OutOfTime, StoreError, StoreTimeout, Uncertain
+from features.high_water import HighWater
 from features.identity import root_of
 from features.intake import Intake
 from features.merging import is_merged, merged_ids
@@ -37,6 +39,7 @@ from features.turns import Turns
 from models.scoring import Models, Scored
 from rules.programs import Frame
 
+MOST_IN_LINE = 1_000
 _LONG = 60.0
 
 Answered = Callable[[Answer | Exception], None]
@@ -46,7 +49,7 @@ Answered = Callable[[Answer | Exception], None]
 class Engine:
     """Decides for one worker. What it decides by may be replaced at any time; a decision uses what it began with.
 
-    Without `models` they are loaded: raises ModelError.
+    `most_in_line` requests may wait for one customer at a time. Without `models` they are loaded: raises ModelError.
     """
 
     def __init__(
@@ -55,8 +58,11 @@ class Engine:
         plan: Plan,
         random: Callable[[int], bytes] = random_bytes,
         models: Models | None = None,
+        most_in_line: int = MOST_IN_LINE,
     ) -> None:
         self.store = store
+        self.high_water = HighWater()
+        self._most_in_line = most_in_line
         self.serve(plan, models)
         self._random = random
         self.turns = Turns()
@@ -91,7 +97,7 @@ class Engine:
         """
         store = self.store
         connection, snapshot = store.ledger.link.ready, store.at_hand(request.customer_id)
-        if connection is None or snapshot is None or request.dry_run:
+        if connection is None or snapshot is None or request.dry_run or self.high_water.reached:
             return False
         if snapshot.customer.identity is not None and snapshot.customer.identity.into:
             return False
@@ -133,6 +139,10 @@ class Engine:
         while True:
             by = self._in_force
             ask = resolve(request, by.plan)
+            if self.high_water.reached and not ask.dry_run:
+                return await self._unwritten(by.plan, ask, identity, deadline)
+            if self.turns.in_line(ask.customer_id) >= self._most_in_line:
+                return self.degraded(by.plan, ask, Degradation.CONTENTION)
             if not await self.turns.take(ask.customer_id, deadline):
                 return self.degraded(by.plan, ask, Degradation.DEADLINE)
             try:
@@ -155,6 +165,14 @@ class Engine:
             if before is not None:
                 return repeated(before, identity, 0)
             request = msgspec.structs.replace(request, customer_id=root)
+
+    async def _unwritten(self, plan: Plan, ask: Ask, identity: RequestIdentity | None, deadline: Deadline) -> Answer:
+        """What is answered while nothing is to be written: what this very request was answered before, or in doubt."""
+        before = None
+        if identity is not None:
+            with contextlib.suppress(StoreError):
+                _, before = await self._follow(ask.customer_id, identity, deadline)
+        return self.degraded(plan, ask, Degradation.STORE_FULL) if before is None else repeated(before, identity, 0)
 
     async def _follow(
         self, customer_id: str, identity: RequestIdentity | None, deadline: Deadline

@@ -13,6 +13,11 @@ class Turns:
     def __init__(self) -> None:
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
+    def in_line(self, customer_id: str) -> int:
+        """How many wait for the customer's turn."""
+        queue = self._waiting.get(customer_id)
+        return 0 if queue is None else len(queue)
+
     def take_free(self, customer_id: str) -> bool:
         """Takes the turn if nobody has it. Who got True must `give` it back."""
         if customer_id in self._waiting:

@@ -28,6 +28,7 @@ from features.redis_server import EmbeddedRedis
 from features.store import CustomerStore
 from tests.decision.plans import plan_of
 from tests.engines import AtOnce, ByTask
+from tests.features.proxy import Proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -343,6 +344,29 @@ async def test_a_millisecond_is_kept_to_or_said_to_be_too_short(store: CustomerS
     settled, _ = await asked(engine, replace(BOTH, request_id="r"))
     assert settled.status is Status.DECIDED
     assert len(await contacts(store)) == 2
+
+
+async def test_a_line_has_an_end(redis_url: str, store: CustomerStore, plan: Plan, way: type[Engine]) -> None:
+    """One decides, two wait for it, the fourth is told at once; others' lines are their own."""
+    async with Proxy(redis_url) as proxy:
+        through = await open_store(proxy.url)
+        engine = way(through, plan, most_in_line=2)
+        for customer_id in ("c-1", "c-2"):
+            await through.snapshot(customer_id, patient())
+        proxy.hold()
+        waiting = [asyncio.create_task(asked(engine, REQUEST)) for _ in range(3)]
+        await proxy.seen(b"EVALSHA")
+        assert await degraded(engine, REQUEST, PATIENT) is Degradation.CONTENTION
+        other = asyncio.create_task(asked(engine, replace(REQUEST, customer_id="c-2")))
+        await proxy.seen(b":c:c-2")
+        proxy.release()
+        assert [answer.degraded for answer, _ in [*await asyncio.gather(*waiting), await other]] == [()] * 4
+        await through.ledger.link.close()
+
+
+async def test_five_hundred_in_line_are_all_answered(store: CustomerStore, engine: Engine) -> None:
+    asking = (asked(engine, replace(REQUEST, request_id=f"r-{number}")) for number in range(500))
+    assert [answer.degraded for answer, _ in await asyncio.gather(*asking)] == [()] * 500
 
 
 async def test_the_common_case_takes_no_task(store: CustomerStore, plan: Plan) -> None:
