@@ -123,11 +123,26 @@ def _consented(decision: Decision) -> Iterator[Violation]:
         yield Violation("consent", f"decision {decision.id} contacts {decision.customer}, who has not agreed")
 
 
+def fullest(log: Log, limit: Limit) -> int:
+    """How many contacts of one customer were in a window together, at most."""
+    contacts: dict[str, list[Contact]] = defaultdict(list)
+    most = 0
+    for decision in log.decisions:
+        mine = contacts[decision.customer]
+        mine += [Contact(decision.id, action, decision.at) for action in decision.granted]
+        most = max(most, _count(decision, mine, limit))
+    return most
+
+
+def _count(decision: Decision, contacts: Iterable[Contact], limit: Limit) -> int:
+    since = limit.counts_after(decision.at)
+    return sum(each.action == limit.action and (since is None or each.at > since) for each in contacts)
+
+
 def _limited(decision: Decision, contacts: list[Contact], limits: Iterable[Limit]) -> Iterator[Violation]:
     for limit in limits:
         if limit.action in decision.granted:
-            since = limit.counts_after(decision.at)
-            count = sum(each.action == limit.action and (since is None or each.at > since) for each in contacts)
+            count = _count(decision, contacts, limit)
             if count > limit.limit:
                 text = f"decision {decision.id} is contact {count} of {decision.customer} by {limit.action}"
                 yield Violation("limit", f"{text}: {limit.limit} are allowed ({limit.window})")

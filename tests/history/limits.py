@@ -49,7 +49,7 @@ LONG = (
 SHORT = (
     Limit("letter", 1),
     Limit("news", 3, rolling=2 * SECOND),
-    Limit("note", 50, rolling=2 * SECOND),
+    Limit("note", 10, rolling=2 * SECOND),
     Limit("alert", 1000, rolling=2 * SECOND),
 )
 """Windows that end while a run lasts: what a fast clock would free early, and what compaction may forget."""

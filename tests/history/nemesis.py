@@ -90,6 +90,10 @@ class Nemesis:
             worker.proxy.cut()
 
     def _skew(self) -> None:
-        """By up to five seconds either way, and up to twice as fast, or standing still, from then on."""
-        for worker in self._cluster.workers:
-            worker.skew(Skew(self._chance.uniform(-5, 5), self._chance.uniform(0, 2)))
+        """By up to five seconds, some ahead and some behind; from then on it runs at any rate up to twice its own, or
+        stands still, and all the time jumps ahead and back: a mere jump is put right by the next reply.
+        """
+        for number, worker in enumerate(self._cluster.workers):
+            way = 1 if number % 2 else -1
+            rate, strobe = self._chance.uniform(0, 2), self._chance.choice([0.2, 5])
+            worker.skew(Skew(way * self._chance.uniform(0.3, 5), rate, strobe))

@@ -18,7 +18,7 @@ from tests.history.operations import Completed, History, Invoked, Kind, Outcome,
 
 TRIES = 6
 PATIENCE = 4.0
-DEADLINE_MS = 500
+DEADLINE_MS = 300
 _UNANSWERED = (OSError, http.client.HTTPException)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.history.checker import fullest
 from tests.history.limits import LONG, SHORT, Limit
 from tests.history.run import lines_of, run
 
@@ -23,3 +24,5 @@ def test_nothing_that_was_promised_is_broken(
     assert sum(each.unanswered for each in story.operations) > 0
     assert sum(each.cuts for each in story.operations) > 0
     assert {limit.action for limit in limits} <= story.log.reached.keys(), "every limit was counted against"
+    if limits is LONG:
+        assert [fullest(story.log, limit) for limit in limits] == [1, 3, 50], "every limit was reached, and held"

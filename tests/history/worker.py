@@ -1,7 +1,7 @@
 """A worker process: the service as `tino serve` runs it, on a port it is given, with a clock that can be set wrong.
 
-A line on stdin sets the clock `seconds` off, and lets it run `rate` times as fast from then on. The service asks for
-the time in one place (features.clock); this is what it is given there. Stdin's end ends the worker.
+A line on stdin sets the clock wrong. The service asks for the time in one place (features.clock); this is what it is
+given there. Stdin's end ends the worker.
 """
 
 import functools
@@ -17,26 +17,36 @@ import features.opening
 from features.clock import ServerClock
 from service import Service
 
+STROBE_NS = 10_000_000
+
 
 class Skew(msgspec.Struct):
+    """The clock jumps by `seconds`, and from then on runs `rate` times as fast and shows `strobe` seconds more in every
+    other hundredth of a second.
+    """
+
     seconds: float
     rate: float = 1.0
+    strobe: float = 0.0
 
 
 class SkewedClock:
-    """A monotonic clock, in nanoseconds, that jumps and drifts."""
+    """A clock in nanoseconds that jumps, drifts and strobes: not at all the monotonic one it stands for."""
 
     def __init__(self) -> None:
         self._since = time.monotonic_ns()
         self._shows = self._since
-        self._rate = 1.0
+        self._rate, self._strobe = 1.0, 0
 
     def __call__(self) -> int:
-        return self._shows + int((time.monotonic_ns() - self._since) * self._rate)
+        now = time.monotonic_ns()
+        ahead = self._strobe if now // STROBE_NS % 2 else 0
+        return self._shows + int((now - self._since) * self._rate) + ahead
 
     def set(self, skew: Skew) -> None:
+        self._strobe = 0
         self._shows, self._since = self() + int(skew.seconds * 1e9), time.monotonic_ns()
-        self._rate = skew.rate
+        self._rate, self._strobe = skew.rate, int(skew.strobe * 1e9)
 
 
 class Server(uvicorn.Server):
