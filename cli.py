@@ -26,6 +26,7 @@ from archive.running import EVERY_SECONDS, Place, archive_once, keep_archiving, 
 from catalog.building import build_plan
 from catalog.bundle import bundle_of
 from catalog.loading import LoadedCatalog, check_catalog, load_catalog
+from cli_deliver import deliver_command
 from cli_events import backfill_command, import_events_command
 from commands import (
     MOST_REPORTED,
@@ -71,6 +72,7 @@ app.add_typer(importing, name="import")
 app.command("train")(train_command)
 importing.command("events")(import_events_command)
 app.command("backfill")(backfill_command)
+app.command("deliver")(deliver_command)
 
 SECONDS = 5.0
 

@@ -37,6 +37,7 @@ from rules.history import asked, longest_asked
 from rules.index import Index, Terms
 from rules.masks import bits
 from rules.programs import Program, compile_program
+from rules.syntax import Node, attributes_in
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
@@ -181,7 +182,15 @@ class _Builder:
         rule = self._catalog.checked.get(f"channels.{name}.address")
         mask = self._mask(treatment for treatment in self._declared() if treatment.channel == name)
         address = None if rule is None else compile_program(rule.tree)
-        return Channel(name, self._spec.channels[name].direction, mask, address, self._quiet(name))
+        asks_context = rule is not None and self._asks_context(rule.tree)
+        return Channel(name, self._spec.channels[name].direction, mask, address, asks_context, self._quiet(name))
+
+    def _asks_context(self, tree: Node) -> bool:
+        derived = self._catalog.environment.derived
+        return any(
+            owner == "context" or (owner == "customer" and name in derived and self._asks_context(derived[name]))
+            for owner, name in attributes_in(tree)
+        )
 
     def _quiet(self, channel: str) -> QuietHours | None:
         hours = self._spec.channels[channel].quiet_hours

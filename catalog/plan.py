@@ -192,14 +192,15 @@ class QuietHours:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """`mask` of its treatments; `address` computes where an outbound one reaches the customer; `quiet` are its quiet
-    hours, None where it has none that anything obeys.
+    """`mask` of its treatments; `address` computes where an outbound one reaches the customer, and `asks_context` says
+    whether that takes the request's context; `quiet` are its quiet hours, None where it has none that anything obeys.
     """
 
     name: str
     direction: str
     mask: int
     address: Program | None
+    asks_context: bool = False
     quiet: QuietHours | None = None
 
 

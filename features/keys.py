@@ -13,6 +13,7 @@
     tino:{<p>}:decisions          stream of decision records
     tino:{<p>}:events             stream of events
     tino:{<p>}:outbox             stream of what is to be sent
+    tino:{<p>}:sending            sorted set: entries of the outbox, each with when a deliverer is to look at it next
 
 All keys of one customer carry the same hash tag, their partition's, so that one script may touch them on a cluster.
 The partition follows from the id by CRC-32 and the number of partitions, which is why that number is written down in
@@ -85,6 +86,9 @@ class Layout:
 
     def outbox(self, partition: int) -> str:
         return f"{self._prefixes[partition]}outbox"
+
+    def sending(self, partition: int) -> str:
+        return f"{self._prefixes[partition]}sending"
 
     def events(self, partition: int) -> str:
         return f"{self._prefixes[partition]}events"

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("api", "archive", "bench", "catalog", "decision", "examples", "features", "models", "rules")
-FRONTS = {"service", "cli", "cli_events", "commands"}
+ROOMS = ("api", "archive", "bench", "catalog", "channels", "decision", "examples", "features", "models", "rules")
+FRONTS = {"service", "cli", "cli_deliver", "cli_events", "commands"}
 
 # Replay rests on these: time and randomness are arguments, what they read and write is what they are given.
 PURE_DECISION = (
     "decide", "view", "gates", "policy", "quiet", "arbitration", "content", "request", "reasons", "answer", "record",
-    "replay",
+    "release", "replay",
 )  # fmt: skip
 PURE_MODELS = ("encoding", "inputs", "scoring", "probe", "metadata")
 PURE = [

@@ -1,0 +1,47 @@
+"""An adapter: the last step of a message's way, into a file, to a mail server, to somebody's API.
+
+An adapter is handed one message at a time of any one customer, and says what became of it. It does not decide whether
+the message may be sent; that has just been looked at. It may be handed the same message twice, when whoever handed it
+over died before it could note the answer: so it is asked `was_sent` first, and uses the message's id, which never
+changes, as the key by which the far side knows a repetition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from channels.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """It is out of our hands, durably."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It was not sent and never will be: the address is none, or nobody takes it there. `reason` is for people."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """It was not sent, and may be another time: in `seconds`, at least one, or when the deliverer thinks."""
+
+    reason: str
+    seconds: float | None = None
+
+
+Outcome = Sent | Refused | Later
+
+
+class Adapter(Protocol):
+    """Whatever either method raises counts as Later; a message that takes longer than the deliverer waits, too."""
+
+    async def was_sent(self, message_id: str) -> bool:
+        """Whether this message is known to have gone out. One that can't tell says False."""
+        ...
+
+    async def send(self, message: Message) -> Outcome: ...

@@ -1,0 +1,236 @@
+"""The deliverer: from the outbox to an adapter, each message once, and none that may not be sent by now.
+
+    1  taken      an entry is ours for a while (channels.outbox); one that is held is put off until quiet hours are over
+    2  asked      has it been sent already, by somebody who was killed before 6? Then on to 5
+    3  looked at  the customer's state, fresh, and the catalog in force: may it be sent now? (decision.release)
+    4  sent       the adapter has it
+    5  recorded   what became of it is an event of the customer: `delivered`, or `failed` with the reason
+    6  done       the entry leaves the outbox
+
+Killed between any two, the next deliverer begins at 1 when the lease has run out. What was sent is not sent again as
+far as the adapter can tell; an event counts once by its id. What Redis can't be asked about is not sent, and what was
+acknowledged before 3 is seen there: a no that comes while the message is on its way to the adapter comes too late.
+
+Of one customer, what is due at once is sent in the order in which it was decided, and what can't be sent yet holds back
+what is behind it. Customers do not wait for each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, TypeVar
+
+from channels.adapter import Adapter, Later, Refused, Sent
+from channels.in_force import InForcePlan
+from channels.message import Message, read_message
+from channels.outbox import Outbox, Taken
+from decision.release import Unsent, put_off, released
+from features import applying
+from features.customer import Customer, moment
+from features.deadline import Deadline
+from features.identity import root_of, update
+from features.intake import Intake
+from features.store import CustomerStore
+from features.turns import Turns
+
+SECONDS = 5.0  # for each thing asked of Redis
+SEND_SECONDS = 10.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
+UNREADABLE_S = 3600.0
+MICROS = 1_000_000
+Say = Callable[[str], None]
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of messages. `held` and `later` count each time that one was put off."""
+
+    sent: int = 0
+    held: int = 0
+    later: int = 0
+    unreadable: int = 0
+    unsent: Counter[Unsent] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        never = self.unsent.total()
+        why = ", ".join(f"{reason} {count}" for reason, count in sorted(self.unsent.items()))
+        text = f"{self.sent} sent, {never} not sent" + (f" ({why})" if why else "")
+        text += f", {self.held} held until quiet hours are over, {self.later} to be tried again"
+        return text + (f", {self.unreadable} unreadable" if self.unreadable else "")
+
+
+def pause_after(failures: int) -> float:
+    """Seconds to wait after so many failures of a message in a row, from 1 on."""
+    return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures - 1, 16))
+
+
+class Deliverer:
+    """`step` is told the name of each step once it is done, `say` what people should know of. `time` is monotonic."""
+
+    def __init__(
+        self,
+        store: CustomerStore,
+        in_force: InForcePlan,
+        adapter: Adapter,
+        *,
+        outbox: Outbox | None = None,
+        say: Say = lambda text: None,
+        step: Say = lambda name: None,
+        time: Callable[[], float] = monotonic,
+    ) -> None:
+        self.tally = Tally()
+        self._store = store
+        self._in_force = in_force
+        self._adapter = adapter
+        self._outbox = outbox or Outbox(store.ledger)
+        self._intake = Intake(store, Turns(), lambda: in_force.plan)
+        self._say = say
+        self._step = step
+        self._time = time
+        self._failures: dict[str, int] = {}
+
+    async def deliver_due(self) -> int:
+        """Goes once over all partitions; how many entries were taken: 0 means that nothing is due.
+
+        Raises NothingInForceError, BundleError, StoreError, OSError: what was in hand then is taken again later.
+        """
+        count = 0
+        for partition in range(self._outbox.partitions):
+            began = self._time()
+            now, taken = await self._outbox.take(partition)
+            if taken:
+                count += len(taken)
+                self._step("taken")
+                await self._look()
+                await self._each_customer(taken, now, began)
+        return count
+
+    async def _look(self) -> None:
+        if await self._in_force.look():
+            plan = self._in_force.plan
+            self._store.lives_ms(plan.lifetime_ms)
+            self._store.counts(plan.aggregates)
+
+    async def _each_customer(self, taken: Sequence[Taken], now: int, began: float) -> None:
+        groups: dict[str, list[tuple[Taken, Message]]] = {}
+        for entry in taken:
+            try:
+                message = read_message(entry.body)
+            except ValueError as error:
+                self.tally.unreadable += 1
+                self._say(f"entry {entry.id.decode()} of partition {entry.partition} is left where it is: {error}")
+                await self._outbox.put_off(entry, now + int(UNREADABLE_S * MICROS))
+                continue
+            groups.setdefault(message.customer_id, []).append((entry, message))
+        work = (self._in_order(group, now, began) for group in groups.values())
+        for failed in await asyncio.gather(*work, return_exceptions=True):
+            if failed is not None:
+                raise failed
+
+    async def _in_order(self, group: Iterable[tuple[Taken, Message]], now: int, began: float) -> None:
+        behind: int | None = None  # one that has to wait, until then
+        for entry, message in group:
+            if message.not_before is not None and message.not_before > now:
+                await self._hold(entry, message.not_before)
+            elif behind is not None:
+                await self._outbox.put_off(entry, behind)
+            elif self._time() - began > self._outbox.lease / 3:
+                return  # it may be another's before we are done: taken again when the lease has run out
+            else:
+                behind = await self._deliver(entry, message)
+
+    async def _hold(self, entry: Taken, until: int) -> None:
+        await self._outbox.put_off(entry, until)
+        self.tally.held += 1
+        self._step("held")
+
+    async def _deliver(self, entry: Taken, message: Message) -> int | None:
+        """Where the adapter can't send it now, the time until which it waits, and what is behind it too."""
+        before = await self._adapted(self._was_sent(message))
+        if isinstance(before, Later):
+            return await self._try_later(entry, message, before)
+        if before is not None:
+            await self._finish(entry, message, before)
+            return None
+        self._step("asked")
+        root, snapshot = await root_of(self._store, message.customer_id, Deadline(SECONDS), fresh=True)
+        now = self._store.now_for(snapshot)
+        release = released(self._in_force.plan, snapshot.customer, message.outgoing, now)
+        self._step("looked at")
+        if release.unsent is not None:
+            await self._drop(entry, message, release.unsent)
+            return None
+        if release.not_before is not None:
+            await update(self._store, root, self._held_until(message, release.not_before), Deadline(SECONDS))
+            await self._hold(entry, release.not_before)
+            return None
+        outcome = await self._adapted(self._adapter.send(message))
+        if isinstance(outcome, Later):
+            return await self._try_later(entry, message, outcome)
+        self._step("sent")
+        await self._finish(entry, message, outcome)
+        return None
+
+    def _held_until(self, message: Message, until: int) -> Callable[[Customer, int], Customer]:
+        return lambda customer, now: put_off(customer, message.outgoing, until)
+
+    async def _was_sent(self, message: Message) -> Sent | None:
+        return Sent() if await self._adapter.was_sent(message.id) else None
+
+    async def _adapted(self, asked: Coroutine[Any, Any, T]) -> T | Later:
+        """What the adapter says, within its time."""
+        try:
+            return await asyncio.wait_for(asked, SEND_SECONDS)
+        except TimeoutError:
+            return Later(f"the adapter took longer than {SEND_SECONDS:g} s")
+        except Exception as error:  # noqa: BLE001 - whatever an adapter raises, the other messages go on
+            return Later(f"the adapter failed: {error!r}")
+
+    async def _try_later(self, entry: Taken, message: Message, later: Later) -> int:
+        failures = self._failures[message.id] = self._failures.get(message.id, 0) + 1
+        pause = pause_after(failures) if later.seconds is None else max(later.seconds, FIRST_PAUSE_S)
+        until = self._store.clock.now() + int(pause * MICROS)
+        await self._outbox.put_off(entry, until)
+        self.tally.later += 1
+        self._say(f"{message.id} is tried again at {moment(until).isoformat(timespec='seconds')}: {later.reason}")
+        self._step("put off")
+        return until
+
+    async def _drop(self, entry: Taken, message: Message, why: Unsent) -> None:
+        self._say(f"{message.id} is not sent: {why}")
+        if why is not Unsent.GONE:  # of who was erased, nothing is written
+            await self._record(message, "failed", why)
+        await self._done(entry, message)
+        self.tally.unsent[why] += 1
+
+    async def _finish(self, entry: Taken, message: Message, outcome: Sent | Refused) -> None:
+        if isinstance(outcome, Refused):
+            self._say(f"{message.id} is not sent: refused: {outcome.reason}")
+            await self._record(message, "failed", Unsent.REFUSED)
+        else:
+            await self._record(message, "delivered", None)
+        await self._done(entry, message)
+        if isinstance(outcome, Refused):
+            self.tally.unsent[Unsent.REFUSED] += 1
+        else:
+            self.tally.sent += 1
+
+    async def _record(self, message: Message, kind: str, why: Unsent | None) -> None:
+        properties = {"action": message.action, "channel": message.channel}
+        if why is not None:
+            properties["reason"] = str(why)
+        event = applying.Sent(f"{message.id}/{kind}", message.customer_id, kind, None, properties, message.decision_id)
+        (result,) = await self._intake.take([event], SECONDS)
+        if result.status == "refused":
+            self._say(f"{message.id}: the event `{kind}` could not be stored: {result.detail}")
+        self._step("recorded")
+
+    async def _done(self, entry: Taken, message: Message) -> None:
+        await self._outbox.done(entry)
+        self._failures.pop(message.id, None)
+        self._step("done")

@@ -1,0 +1,47 @@
+"""`tino deliver`."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from channels.deliverer import Deliverer, Tally
+from channels.file import File
+from channels.in_force import InForcePlan
+from channels.running import deliver_once, keep_delivering
+from commands import CatalogOption, DataOption, data_at, failing_plainly, opened_store, out, redis_of, say
+from features.catalogs import CatalogStore
+
+
+def deliver_command(
+    to: Annotated[Path, typer.Option("--to", help="The file that messages are appended to, a line of JSON each.")],
+    catalog: CatalogOption = Path("examples/grocery"),
+    data: DataOption = None,
+    once: Annotated[bool, typer.Option("--once", help="Deliver what is due, and end.")] = False,
+) -> None:
+    """Send what waits in the outbox, of all channels, to a file; what may not be sent any more is left out."""
+    with failing_plainly(), redis_of(data_at(catalog, data)) as url:
+        out.print(str(asyncio.run(_deliver(url, to, once=once))))
+
+
+async def _deliver(url: str, to: Path, *, once: bool) -> Tally:
+    async with opened_store(url, None) as store:
+        file = File(to)
+        try:
+            deliverer = Deliverer(store, InForcePlan(CatalogStore(store.ledger.link)), file, say=say.print)
+            if once:
+                await deliver_once(deliverer)
+            else:
+                await keep_delivering(deliverer, _stopping(), say.print)
+            return deliverer.tally
+        finally:
+            file.close()
+
+
+def _stopping() -> asyncio.Event:
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    return stop

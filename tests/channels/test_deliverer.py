@@ -1,0 +1,201 @@
+"""What a deliverer makes of what its adapter says, and of what it can't read or find."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from channels import deliverer as delivering
+from channels.adapter import Later, Outcome, Refused, Sent
+from channels.deliverer import pause_after
+from channels.in_force import NothingInForceError
+from channels.message import Message
+from channels.running import deliver_once, keep_delivering
+from decision.release import Unsent
+from tests.channels.conftest import At
+from tests.channels.desk import CATALOG, NOON, PATIENT, Desk
+
+pytestmark = pytest.mark.anyio
+
+
+class Told:
+    """An adapter that answers what it is told to, in turn, and then that everything is sent."""
+
+    def __init__(self, *answers: Outcome | Exception | Callable[[], object]) -> None:
+        self.answers = list(answers)
+        self.sent: list[str] = []
+        self.known: set[str] = set()
+
+    async def was_sent(self, message_id: str) -> bool:
+        return message_id in self.known
+
+    async def send(self, message: Message) -> Outcome:
+        answer = self.answers.pop(0) if self.answers else Sent()
+        if isinstance(answer, Exception):
+            raise answer
+        if callable(answer):
+            await asyncio.Event().wait()  # for ever
+            raise AssertionError
+        if isinstance(answer, Sent):
+            self.sent.append(message.treatment)
+        return answer
+
+
+async def ready(desk: Desk, *channels: str) -> None:
+    await desk.serve()
+    await desk.knows()
+    for channel in channels:
+        await desk.decide(channel, tel="556") if channel == "call" else await desk.decide(channel)
+
+
+async def test_refused_is_said_and_never_tried_again(at: At) -> None:
+    async with at(NOON) as desk:
+        await ready(desk, "push")
+        adapter = Told(Refused("no such number"))
+        deliverer = desk.deliverer(adapter)
+        await deliver_once(deliverer)
+        assert (dict(deliverer.tally.unsent), adapter.sent) == ({Unsent.REFUSED: 1}, [])
+        assert desk.said[-1].endswith("/tip/push is not sent: refused: no such number")
+        assert (await desk.responses(), await desk.left()) == ([["failed"]], (0, 0))
+
+
+async def test_what_was_sent_before_is_recorded_and_not_sent(at: At) -> None:
+    """Whatever has changed since: it is out."""
+    async with at(NOON) as desk:
+        await ready(desk)
+        body = await desk.decide("push")
+        await desk.knows(consent=False)
+        adapter = Told()
+        adapter.known.add(f"{body['decision_id']}/tip/push")
+        deliverer = desk.deliverer(adapter)
+        await deliver_once(deliverer)
+        assert (adapter.sent, deliverer.tally.sent) == ([], 1)
+        assert (await desk.responses(), await desk.left()) == ([["delivered"]], (0, 0))
+
+
+async def test_later_waits_and_what_is_behind_it_too(at: At) -> None:
+    async with at(NOON) as desk:
+        await ready(desk, "push", "call")
+        adapter = Told(Later("busy", seconds=90))
+        deliverer = desk.deliverer(adapter)
+        await deliver_once(deliverer)
+        assert (adapter.sent, deliverer.tally.later, await desk.left()) == ([], 1, (2, 2))
+        assert await desk.responses() == [[], []]
+        assert desk.said[-1].endswith("busy")
+    async with at("2026-03-10T11:01Z") as desk:
+        await deliver_once(desk.deliverer(adapter))
+        assert adapter.sent == []
+    async with at("2026-03-10T11:02Z") as desk:
+        await deliver_once(desk.deliverer(adapter))
+        assert adapter.sent == ["tip/push", "ring/call"]
+        assert (await desk.responses(), await desk.left()) == ([["delivered"], ["delivered"]], (0, 0))
+
+
+async def test_one_customer_does_not_wait_for_another(at: At) -> None:
+    async with at(NOON) as desk:
+        await ready(desk, "push")
+        await desk.knows("c-2")
+        await desk.decide("push", "c-2")
+        adapter = Told(Later("busy", seconds=90))
+        await deliver_once(desk.deliverer(adapter))
+        assert (adapter.sent, await desk.left()) == (["tip/push"], (1, 1))
+
+
+@pytest.mark.parametrize("trouble", [OSError("disk full"), ValueError("odd"), ConnectionError("gone")])
+async def test_an_adapter_in_trouble_is_tried_again(at: At, trouble: Exception) -> None:
+    async with at(NOON) as desk:
+        await ready(desk, "push")
+        adapter = Told(trouble)
+        deliverer = desk.deliverer(adapter)
+        await deliver_once(deliverer)
+        assert (deliverer.tally.later, adapter.sent) == (1, [])
+        assert repr(trouble) in desk.said[-1]
+        await desk.lease_runs_out()
+        await deliver_once(deliverer)
+        assert adapter.sent == ["tip/push"]
+
+
+async def test_one_that_does_not_answer_is_left(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivering, "SEND_SECONDS", 0.01)
+    async with at(NOON) as desk:
+        await ready(desk, "push")
+        adapter = Told(lambda: None)
+        await deliver_once(desk.deliverer(adapter))
+        assert "took longer than" in desk.said[-1]
+        await desk.lease_runs_out()
+        await deliver_once(desk.deliverer(adapter))
+        assert adapter.sent == ["tip/push"]
+
+
+async def test_waits_grow_and_end_somewhere(at: At) -> None:
+    assert [pause_after(failures) for failures in range(1, 12)] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+    assert pause_after(10_000) == 300
+    async with at(NOON) as desk:
+        await ready(desk, "push")
+        deliverer = desk.deliverer(Told(*[Later("busy")] * 9))
+        link, layout = desk.store.ledger.link, desk.store.ledger.layout
+        for failures in range(1, 10):
+            before = desk.store.clock.now()
+            await deliverer.deliver_due()
+            notes = await link.ask(
+                "ZRANGE", layout.sending(layout.partition("c-1")), 0, 0, "WITHSCORES", within=PATIENT
+            )
+            assert int(notes[1]) - before >= pause_after(failures) * 1_000_000
+            await desk.lease_runs_out()
+
+
+async def test_what_can_not_be_read_is_left_where_it_is(at: At) -> None:
+    async with at(NOON) as desk:
+        await ready(desk, "push")
+        layout = desk.store.ledger.layout
+        stream = layout.outbox(layout.partition("c-1"))
+        for body in ("{", '{"customer_id": "c-1"}'):
+            await desk.store.ledger.link.ask("XADD", stream, "*", "m", body, within=PATIENT)
+        adapter = Told()
+        deliverer = desk.deliverer(adapter)
+        await deliver_once(deliverer)
+        assert (deliverer.tally.unreadable, adapter.sent, await desk.left()) == (2, ["tip/push"], (2, 2))
+        assert str(deliverer.tally).endswith(", 2 unreadable")
+
+
+async def test_where_no_catalog_is_in_force_nothing_is_sent(at: At) -> None:
+    async with at(NOON) as desk:
+        await ready(desk, "push")
+        await desk.store.ledger.link.ask("DEL", "tino:catalog", within=PATIENT)
+        adapter = Told()
+        with pytest.raises(NothingInForceError):
+            await deliver_once(desk.deliverer(adapter))
+        assert adapter.sent == []
+        await desk.serve()
+        await desk.lease_runs_out()
+        await deliver_once(desk.deliverer(adapter))
+        assert adapter.sent == ["tip/push"]
+
+
+async def test_a_reloaded_catalog_counts_from_the_next_message_on(at: At) -> None:
+    async with at(NOON) as desk:
+        await ready(desk, "push")
+        adapter = Told()
+        deliverer = desk.deliverer(adapter)
+        await deliver_once(deliverer)
+        await desk.knows("c-2")
+        await desk.decide("push", "c-2")
+        await desk.serve(CATALOG.replace("  tip: {value: 5, treatments: {push: {t: Tip}}}\n", ""))
+        await deliver_once(deliverer)
+        assert (adapter.sent, dict(deliverer.tally.unsent)) == (["tip/push"], {Unsent.NOT_DECLARED: 1})
+
+
+async def test_it_goes_on_until_it_is_told_to_stop(at: At) -> None:
+    """And begins with what is decided meanwhile."""
+    async with at(NOON) as desk:
+        await ready(desk)
+        adapter, stop, sent = Told(), asyncio.Event(), asyncio.Event()
+        deliverer = desk.deliverer(adapter, lambda step: sent.set() if step == "done" else None)
+        running = asyncio.create_task(keep_delivering(deliverer, stop, desk.said.append, every=0.01))
+        for channel in ("push", "email"):
+            await desk.decide(channel)
+            await asyncio.wait_for(sent.wait(), PATIENT)
+            sent.clear()
+        stop.set()
+        await running
+        assert (adapter.sent, desk.said) == (["tip/push", "news/email"], [])

@@ -1,0 +1,124 @@
+"""The file adapter: a line for each message, once, whatever was killed when and however many append to it."""
+
+import asyncio
+import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from channels.adapter import Sent
+from channels.file import File, NotMessagesError, line_of
+from channels.message import Message
+
+pytestmark = pytest.mark.anyio
+
+
+def message(number: int) -> Message:
+    return Message(f"{number:032x}", "c-1", 1_760_000_000_000_001, "news/email", "news", "email", "a@b.c", {"t": "ñ\n"})
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[File]:
+    file = File(path)
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+def written(path: Path) -> list[str]:
+    return [json.loads(line)["id"] for line in path.read_bytes().splitlines()]
+
+
+async def test_a_line_in_full(tmp_path: Path) -> None:
+    with opened(tmp_path / "sent") as file:
+        assert await file.send(message(1)) == Sent()
+    assert json.loads((tmp_path / "sent").read_bytes()) == {
+        "id": "0" * 31 + "1/news/email",
+        "decision_id": "0" * 31 + "1",
+        "customer_id": "c-1",
+        "action": "news",
+        "treatment": "news/email",
+        "channel": "email",
+        "purpose": None,
+        "address": "a@b.c",
+        "content": {"t": "ñ\n"},
+        "decided_at": "2025-10-09T08:53:20.000001Z",
+        "not_before": None,
+        "valid_until": None,
+        "catalog": "",
+    }
+
+
+async def test_nothing_is_written_twice(tmp_path: Path) -> None:
+    path = tmp_path / "sent"
+    with opened(path) as file:
+        assert not await file.was_sent(message(1).id)
+        for number in (1, 2, 1):
+            await file.send(message(number))
+        assert await file.was_sent(message(1).id)
+    with opened(path) as file:
+        assert await file.was_sent(message(2).id)
+        for number in (2, 3):
+            await file.send(message(number))
+    assert written(path) == [message(number).id for number in (1, 2, 3)]
+
+
+async def test_what_another_has_appended_since_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "sent"
+    with opened(path) as one, opened(path) as other:
+        await one.send(message(1))
+        assert await other.was_sent(message(1).id)
+        await other.send(message(1))
+        await asyncio.gather(*(file.send(message(number)) for number in range(2, 40) for file in (one, other)))
+    assert sorted(written(path)) == sorted(message(number).id for number in range(1, 40))
+
+
+@pytest.mark.parametrize("length", [1, 7, 40, len(line_of(message(2))) - 1])
+async def test_a_line_without_an_end_is_cut_off(tmp_path: Path, length: int) -> None:
+    """Whoever wrote it was killed, and has told nobody that it was sent."""
+    path = tmp_path / "sent"
+    path.write_bytes(line_of(message(1)) + line_of(message(2))[:length])
+    with opened(path) as file:
+        assert path.read_bytes() == line_of(message(1))
+        assert not await file.was_sent(message(2).id)
+        await file.send(message(2))
+    assert path.read_bytes() == line_of(message(1)) + line_of(message(2))
+
+
+async def test_one_that_appears_later_is_cut_off_too(tmp_path: Path) -> None:
+    path = tmp_path / "sent"
+    with opened(path) as file:
+        await file.send(message(1))
+        path.write_bytes(path.read_bytes() + line_of(message(2))[:20])
+        await file.send(message(3))
+    assert written(path) == [message(1).id, message(3).id]
+
+
+@pytest.mark.parametrize("text", ["dear diary", "dear diary\n", '{"id": 3}\n', '{"name": "x"}\n', '{"id":"a"}\n{"x"'])
+async def test_what_holds_anything_else_is_left_alone(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "diary"
+    path.write_text(text)
+    with pytest.raises(NotMessagesError, match="name another file"):
+        File(path)
+    assert path.read_text() == text
+
+
+async def test_what_could_not_be_written_is_not_sent(tmp_path: Path) -> None:
+    """No room for all of a line: what was written of it is taken back, and the next message doesn't run into it."""
+    with opened(tmp_path / "sent") as file:
+        await file.send(message(1))
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(line_of(message(1))) + 10, limits[1]))
+        try:
+            with pytest.raises(OSError, match="only 10 of"):
+                await file.send(message(2))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert (tmp_path / "sent").read_bytes() == line_of(message(1))
+        assert not await file.was_sent(message(2).id)
+        await file.send(message(3))
+    assert written(tmp_path / "sent") == [message(1).id, message(3).id]
