@@ -7,30 +7,38 @@ from typing import Annotated
 
 import typer
 
+from catalog.building import build_plan
+from catalog.plan import Plan
 from channels.deliverer import Deliverer, Tally
 from channels.file import File
 from channels.in_force import InForcePlan
 from channels.running import deliver_once, keep_delivering
-from commands import CatalogOption, DataOption, data_at, failing_plainly, opened_store, out, redis_of, say
+from commands import DataOption, data_at, failing_plainly, loaded_catalog, opened_store, out, redis_of, say
 from features.catalogs import CatalogStore
+
+_EXAMPLE = Path("examples/grocery")  # whose data it is where neither --catalog nor --data says
 
 
 def deliver_command(
     to: Annotated[Path, typer.Option("--to", help="The file that messages are appended to, a line of JSON each.")],
-    catalog: CatalogOption = Path("examples/grocery"),
+    catalog: Annotated[
+        Path | None,
+        typer.Option("--catalog", envvar="TINO_CATALOG", help="Whose data it is; and to go by, if none is in force."),
+    ] = None,
     data: DataOption = None,
     once: Annotated[bool, typer.Option("--once", help="Deliver what is due, and end.")] = False,
 ) -> None:
     """Send what waits in the outbox, of all channels, to a file; what may not be sent any more is left out."""
-    with failing_plainly(), redis_of(data_at(catalog, data)) as url:
-        out.print(str(asyncio.run(_deliver(url, to, once=once))))
+    otherwise = None if catalog is None else build_plan(loaded_catalog(catalog, None))
+    with failing_plainly(), redis_of(data_at(catalog or _EXAMPLE, data)) as url:
+        out.print(str(asyncio.run(_deliver(url, to, otherwise, once=once))))
 
 
-async def _deliver(url: str, to: Path, *, once: bool) -> Tally:
+async def _deliver(url: str, to: Path, otherwise: Plan | None, *, once: bool) -> Tally:
     async with opened_store(url, None) as store:
         file = File(to)
         try:
-            deliverer = Deliverer(store, InForcePlan(CatalogStore(store.ledger.link)), file, say=say.print)
+            deliverer = Deliverer(store, InForcePlan(CatalogStore(store.ledger.link), otherwise), file, say=say.print)
             if once:
                 await deliver_once(deliverer)
             else:

@@ -17,8 +17,11 @@ class NothingInForceError(ValueError):
 
 
 class InForcePlan:
-    def __init__(self, catalogs: CatalogStore) -> None:
+    """`otherwise` is what to go by as long as nothing is in force, as where only `tino decide` has decided."""
+
+    def __init__(self, catalogs: CatalogStore, otherwise: Plan | None = None) -> None:
         self._catalogs = catalogs
+        self._otherwise = otherwise
         self._plan: Plan | None = None
 
     @property
@@ -31,8 +34,11 @@ class InForcePlan:
     async def look(self) -> bool:
         """Whether there is another one now. Raises NothingInForceError, BundleError, StoreError, OSError."""
         pointer = await self._catalogs.in_force()
+        if not pointer.digest and self._otherwise is not None:
+            changed, self._plan = self._plan is not self._otherwise, self._otherwise
+            return changed
         if not pointer.digest:
-            raise NothingInForceError("no catalog is in force in this Redis: start a service with one, or reload one")
+            raise NothingInForceError("no catalog is in force here: start a service with one, or name one, --catalog")
         if self._plan is not None and self._plan.digest == pointer.digest:
             return False
         packed = await self._catalogs.packed(pointer.digest)

@@ -1,0 +1,68 @@
+"""`tino deliver`: once, until it is told to stop, and what stops it."""
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+from tests.cli.conftest import TINO, Tino, environment
+from tests.cli.test_serve import READY_WITHIN
+
+DELIVER = ("deliver", "--catalog", "catalog.yaml", "--to", "sent.jsonl")
+
+
+def decided(tino: Tino) -> str:
+    tino("import", "customers", "customers.csv", "--catalog", "catalog.yaml")
+    done = tino("decide", "catalog.yaml", "a", "--commit", "--channel", "email")
+    name: str = json.loads(done.stdout)["decision_id"]
+    return f"{name}/regulars/email"
+
+
+def test_delivering_once(folder: Path, tino: Tino) -> None:
+    name = decided(tino)
+    done = tino(*DELIVER, "--once")
+    assert (done.returncode, done.stdout) == (
+        0, "1 sent, 0 not sent, 0 held until quiet hours are over, 0 to be tried again\n",
+    )  # fmt: skip
+    (line,) = map(json.loads, (folder / "sent.jsonl").read_text().splitlines())
+    assert (line["id"], line["address"], line["content"]) == (name, "a@example.com", {"subject": "Thanks"})
+    assert tino(*DELIVER, "--once").stdout.startswith("0 sent, 0 not sent, 0 held")
+    assert len((folder / "sent.jsonl").read_text().splitlines()) == 1
+
+
+def test_what_is_not_sent_is_said(folder: Path, tino: Tino) -> None:
+    name = decided(tino)
+    (folder / "customers.csv").write_text("customer_id,email\na,other@example.com\n")
+    tino("import", "customers", "customers.csv", "--catalog", "catalog.yaml")
+    done = tino(*DELIVER, "--once")
+    assert done.stdout.startswith("0 sent, 1 not sent (no_address 1), 0 held")
+    assert done.stderr == f"{name} is not sent: no_address\n"
+
+
+def test_what_stops_it_is_said(folder: Path, tino: Tino) -> None:
+    assert "there is no data in" in tino(*DELIVER, "--once").stderr
+    decided(tino)
+    unnamed = tino("deliver", "--data", ".data/catalog", "--to", "sent.jsonl", "--once")
+    assert (unnamed.returncode, unnamed.stderr) == (
+        1, "tino: no catalog is in force here: start a service with one, or name one, --catalog\n",
+    )  # fmt: skip
+    (folder / "diary").write_text("dear diary\n")
+    mistaken = tino("deliver", "--catalog", "catalog.yaml", "--to", "diary", "--once")
+    assert (mistaken.returncode, mistaken.stderr) == (1, "tino: diary: line 1 is no message: name another file\n")
+    assert (folder / "diary").read_text() == "dear diary\n"
+
+
+def test_it_keeps_on_until_it_is_told_to_stop(folder: Path, tino: Tino) -> None:
+    decided(tino)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([TINO, *DELIVER], cwd=folder, env=environment(), stdout=log, stderr=log)
+    try:
+        while not (folder / "sent.jsonl").exists() or not (folder / "sent.jsonl").read_bytes():
+            assert process.poll() is None, (folder / "log").read_text()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(READY_WITHIN) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert "Traceback" not in (folder / "log").read_text()
+    assert "1 sent" in (folder / "log").read_text()
