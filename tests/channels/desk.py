@@ -50,6 +50,7 @@ actions:
   brief: {value: 3, treatments: {email: {t: Brief, valid_for: 11h}}}
 contact_policies:
   daily: {limit: 4, rolling: 1d, scope: {direction: outbound}}
+  per-number: {limit: 1, rolling: 1d, per: context.tel, scope: {channel: call}}
   annoyed: {after: {outcome: dismiss}, pause: 30d, scope: {channel: email}}
 """
 NOON = "2026-03-10T11:00Z"  # noon in Berlin
