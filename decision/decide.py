@@ -6,7 +6,7 @@ years later.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from typing import Any, NamedTuple
 
@@ -17,9 +17,10 @@ from decision.gates import Candidates, address, pass_gates
 from decision.policy import Allowance, keys_of
 from decision.reasons import EMPTIED_BY, Degradation, Gate, Reason, Status
 from decision.request import Ask, Slot
+from decision.time_budget import Fits, Usual, what_fits
 from decision.view import View
 from features.customer import moment
-from models.scoring import Scored
+from models.scoring import Scored, unasked
 from rules.programs import Frame
 
 Score = Callable[[int, Frame], Scored]
@@ -27,10 +28,18 @@ NOTHING = Scored()
 
 
 class InForce(NamedTuple):
-    """What decisions are made by: a plan, and how to ask its models."""
+    """What decisions are made by: a plan, how to ask its models, and how long that usually takes."""
 
     plan: Plan
     score: Score
+    usual: Usual
+
+    def score_in(self, left: float, lost: int = 0) -> Score:
+        """How to ask the models with `left` seconds left and so many tries lost, or not to ask them."""
+        if what_fits(left, self.usual.seconds, lost) is Fits.ALL:
+            return self.score
+        self.usual.left_out()
+        return partial(unasked, self.plan)
 
 
 @dataclass(slots=True)

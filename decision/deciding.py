@@ -9,7 +9,7 @@ import msgspec
 
 from catalog.plan import Plan
 from decision.answer import answer_body, contacts_of, outbox_entries
-from decision.decide import Decision, InForce, decide
+from decision.decide import Decision, InForce, decide, no_scores
 from decision.policy import KEPT_ANYWAY, lasting
 from decision.reasons import Degradation, Reason, Status
 from decision.record import answer_in, record_body
@@ -44,7 +44,7 @@ class Deciding:
     """One request on its way: decided as often as its customer turns out to have changed meanwhile."""
 
     __slots__ = (
-        "_answer", "_decision", "_random", "_score", "_seed", "_snapshot", "_span", "_store", "_ticket", "ask",
+        "_answer", "_by", "_decision", "_random", "_seed", "_snapshot", "_span", "_store", "_ticket", "ask",
         "customer", "deadline", "decision_id", "identity", "lost", "plan", "request",
     )  # fmt: skip
 
@@ -67,7 +67,7 @@ class Deciding:
         self.lost = 0
         self._store = store
         self._random = random
-        self._score = by.score
+        self._by = by
         self._snapshot = snapshot
         self._seed = seed_of(random)
         self._ticket: bytes | None = None
@@ -79,7 +79,8 @@ class Deciding:
         now = store.now_for(snapshot)
         decision_id = new_decision_id(store.ledger.layout.partition(customer_id), now, self._random(8))
         self.decision_id = decision_id
-        decision = self._decision = decide(plan, self.ask, view(plan, snapshot), now, self._seed, self._score)
+        score = self._by.score_in(self.deadline.left(), self.lost) if plan.scored else no_scores
+        decision = self._decision = decide(plan, self.ask, view(plan, snapshot), now, self._seed, score)
         answer = self._answer = answer_body(plan, customer_id, decision, decision_id, decision.degraded)
         customer = self.customer = _contacted(plan, snapshot.customer, decision, decision_id)
         return Commit(

@@ -12,6 +12,7 @@ loop between them would cost about as much as the decision. What one commit can'
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from decision.deciding import Answer, Deciding, RequestIdentity, answer_of, repe
 from decision.doubt import in_doubt, was_committed, why_of
 from decision.reasons import Degradation
 from decision.request import Ask, NextActionRequest, resolve
+from decision.time_budget import FOR_COMMIT, Fits, Usual, what_fits
 from features.answered import answered_before
 from features.cache import Snapshot
 from features.commit import Commit, Committed, Moved, Outcome, Repeated
@@ -74,9 +76,15 @@ class Engine:
     def plan(self) -> Plan:
         return self._in_force.plan
 
+    @property
+    def usual(self) -> Usual:
+        """How long asking the models that are in force usually takes."""
+        return self._in_force.usual
+
     def serve(self, plan: Plan, models: Models | None = None) -> None:
         """Decides by `plan` and its models from now on. Raises ModelError, and nothing has changed."""
-        self._in_force = InForce(plan, _scoring(plan, models or Models(plan)))
+        usual = Usual()
+        self._in_force = InForce(plan, _scoring(plan, models or Models(plan), usual), usual)
         self.store.lives_ms(plan.lifetime_ms)
         self.store.counts(plan.aggregates)
 
@@ -109,7 +117,7 @@ class Engine:
             identity = request_identity(request, caller)
             deciding = Deciding(self.store, self._random, by, ask, request, identity, Deadline(seconds), snapshot)
             commit = deciding.commit()
-            if deciding.deadline.passed:
+            if deciding.deadline.left() < FOR_COMMIT:
                 raise OutOfTime("no time is left to commit in")
             waiting = _Waiting(self, deciding, commit, answered)
             store.ledger.commit_at_once(commit, connection, waiting.settled)
@@ -236,13 +244,16 @@ class Engine:
         if is_merged(snapshot.customer):
             raise MergedAway("a preview looks at whom the id stands for")
         now, plan = self.store.now_for(snapshot), by.plan
-        decision = decide(plan, ask, view(plan, snapshot), now, seed_of(self._random), by.score)
+        decision = decide(plan, ask, view(plan, snapshot), now, seed_of(self._random), by.score_in(deadline.left()))
         return answer_of(answer_body(plan, ask.customer_id, decision, None, decision.degraded), decision)
 
     async def _decide(self, deciding: Deciding, tried: tuple[Outcome, Snapshot | None] | None) -> Answer:
         """Commits until it counts; `tried` is what a first commit came to. Raises MergedAway, StoreError."""
         while True:
             if tried is None:
+                if what_fits(deciding.deadline.left(), 0.0, deciding.lost) is Fits.NOTHING:
+                    why = Degradation.CONTENTION if deciding.lost else Degradation.DEADLINE
+                    return self.degraded(deciding.plan, deciding.ask, why, deciding.lost)
                 commit = deciding.commit()
                 try:
                     tried = await self.store.commit(commit, deciding.customer, deciding.deadline)
@@ -259,8 +270,6 @@ class Engine:
             deciding.moved(known)
             if isinstance(outcome, Moved) and outcome.held_ms:
                 await deciding.deadline.pause(min(outcome.held_ms, 2) / 1000)
-            if deciding.deadline.passed:
-                return self.degraded(deciding.plan, deciding.ask, Degradation.CONTENTION, deciding.lost)
 
     def spawn(self, answering: Coroutine[Any, Any, Answer], answered: Answered) -> None:
         async def answer_then_tell() -> None:
@@ -315,8 +324,13 @@ class _Waiting:
         self._answered(self._engine.give_up(self._deciding, StoreTimeout("no reply in time")))
 
 
-def _scoring(plan: Plan, models: Models) -> Score:
+def _scoring(plan: Plan, models: Models, usual: Usual) -> Score:
+    """Asks the models, and measures how long that takes."""
+
     def score(candidates: int, frame: Frame) -> Scored:
-        return models.score(candidates, frame, plan)
+        began = monotonic()
+        scored = models.score(candidates, frame, plan)
+        usual.took(monotonic() - began)
+        return scored
 
     return score

@@ -53,7 +53,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     """`at` is the service time of the decision in microseconds since 1970 UTC; `seed` (64 bits) where it drew from.
 
     `request` is JSON; `state` the customer's state as features.customer encodes it, b"" for one nobody knows;
-    `answer` the bytes that were sent; `degraded` the models that could not be relied on.
+    `answer` the bytes that were sent; `degraded` the models that could not be relied on, of which `late` were not asked
+    for want of time.
     """
 
     version: int
@@ -68,6 +69,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     outcome: Outcome
     scores: tuple[Scores, ...] = ()
     degraded: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
 
 
 class RecordError(ValueError):
@@ -97,6 +99,7 @@ def record_body(
             outcome_of(plan, decision),
             tuple(map(scores_of, decision.scored.scores)),
             decision.scored.degraded,
+            decision.scored.late,
         )
     )
 

@@ -89,7 +89,7 @@ def _json(body: bytes) -> Any:
 def _scored(record: Record) -> Scored:
     scores = tuple(ModelScores(each.model, *_read(each)) for each in record.scores)
     propensities = {bit: p for each in scores for bit, p in zip(each.bits, each.propensities, strict=True)}
-    return Scored(propensities, scores, record.degraded)
+    return Scored(propensities, scores, record.degraded, record.late)
 
 
 def _read(scores: Scores) -> tuple[list[int], list[float]]:
@@ -103,14 +103,17 @@ def _read(scores: Scores) -> tuple[list[int], list[float]]:
 
 
 def _differing_models(record: Record, again: Scored) -> Iterator[Difference]:
-    before, now = _by_model(_scored(record).scores), _by_model(again.scores)
+    """But for models that were not asked then: there is nothing to compare with."""
+    late = set(record.late)
+    before = _by_model(_scored(record).scores)
+    now = {name: scores for name, scores in _by_model(again.scores).items() if name not in late}
     for model in dict.fromkeys((*before, *now)):
         old, new = before.get(model, {}), now.get(model, {})
         for bit in dict.fromkeys((*old, *new)):
             was, is_now = old.get(bit), new.get(bit)
             if was is None or is_now is None or abs(was - is_now) > TOLERANCE:
                 yield Difference(f"scores/{model}/{bit}", was, is_now)
-    if set(record.degraded) != set(again.degraded):
+    if set(record.degraded) - late != set(again.degraded) - late:
         yield Difference("degraded", list(record.degraded), list(again.degraded))
 
 

@@ -38,11 +38,20 @@ class ModelScores:
 
 @dataclass(slots=True)
 class Scored:
-    """`propensities` by treatment bit; `degraded` are the models that gave nothing, by name."""
+    """`propensities` by treatment bit; `degraded` are the models that gave nothing, by name; `late` those of them that
+    were not asked, as there was no time.
+    """
 
     propensities: dict[int, float] = field(default_factory=dict)
     scores: tuple[ModelScores, ...] = ()
     degraded: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
+
+
+def unasked(plan: Plan, candidates: int, frame: Frame) -> Scored:
+    """As Models.score, without asking any."""
+    names = tuple(name for name, mask in plan.scored.items() if candidates & mask)
+    return Scored(degraded=names, late=names)
 
 
 class Models:

@@ -74,6 +74,7 @@ INPUTS: dict[str, tuple[str, dict[str, Any]]] = {
     "the seed": ("exploration-draws-another", {"seed": 1}),
     "the scores": ("model-ranks", {"scores": ()}),
     "the models that failed": ("model-fails", {"degraded": ()}),
+    "the models that were not asked": ("model-ranks", {"late": ("renewal",)}),
 }
 
 

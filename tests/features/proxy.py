@@ -90,6 +90,8 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
+        if (serving := asyncio.current_task()) is not None:
+            self._tasks.add(serving)
         try:
             redis_reader, redis_writer = await asyncio.open_unix_connection(self._upstream.path)
         except OSError:
