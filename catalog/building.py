@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from catalog.actions import Action
+from catalog.budgets import Budget
 from catalog.calendar import LONGEST, Calendar
 from catalog.keeping import kept_of
 from catalog.loading import LoadedCatalog, load_catalog
@@ -15,6 +16,7 @@ from catalog.models import ModelPropensity
 from catalog.plan import (
     LIFETIME,
     After,
+    BudgetPlan,
     Channel,
     ContextWeights,
     ControlGroup,
@@ -28,7 +30,7 @@ from catalog.plan import (
     Values,
     schedule_of,
 )
-from catalog.policies import CUSTOMERS, LABELS, ContactPolicy
+from catalog.policies import CUSTOMERS, LABELS, ContactPolicy, Scope
 from catalog.quiet_hours import microseconds
 from catalog.scores import Score
 from catalog.series import Aggregates
@@ -89,6 +91,7 @@ class _Builder:
             needs=self._needs(),
             policies=policies,
             policy_names=tuple(policy.name for policy in policies),
+            budgets=tuple(self._budget(name, budget) for name, budget in spec.budgets.items()),
             keys=self._keys(),
             history=max((self._asked_for(), *(policy.reach for policy in policies if not policy.lifetime))),
             pausing=any(policy.after for policy in policies),
@@ -260,17 +263,25 @@ class _Builder:
     def _policy(self, name: str, policy: ContactPolicy) -> Policy:
         given = {label: getattr(policy.scope, label) for label in LABELS}
         scope = {label: frozenset(values) for label, values in given.items() if values is not None}
-        covered = [
-            treatment
-            for treatment in self._declared()
-            if policy.scope.covers(treatment.direction, treatment.channel, treatment.group or None, treatment.action)
-        ]
+        covered = self._covered(policy.scope)
         calendar, after = self._calendar(policy), _after(policy)
         window = LIFETIME if calendar is None else LONGEST[calendar.unit]
         for span in (policy.rolling, policy.pause):
             window = window if span is None else span // timedelta(microseconds=1)
         limit = 1 if policy.limit is None else policy.limit
         return Policy(name, limit, window, scope, self._mask(covered), self._per(policy, covered), calendar, after)
+
+    def _covered(self, scope: Scope) -> list[Treatment]:
+        return [
+            treatment
+            for treatment in self._declared()
+            if scope.covers(treatment.direction, treatment.channel, treatment.group or None, treatment.action)
+        ]
+
+    def _budget(self, name: str, budget: Budget) -> BudgetPlan:
+        zone = _zone(budget.timezone or self._spec.timezone)
+        calendar = None if budget.calendar is None else Calendar(budget.calendar, zone)
+        return BudgetPlan(name, budget.limit, self._mask(self._covered(budget.scope)), calendar)
 
     def _calendar(self, policy: ContactPolicy) -> Calendar | None:
         if policy.calendar is None:

@@ -46,11 +46,14 @@ class Calendar:
 
     def began(self, now: int, customers: tzinfo) -> int:
         """When the unit that `now` lies in began, in microseconds since 1970 UTC; `customers` is their own zone."""
-        zone = self.zone or customers
+        return self.span(now, self.zone or customers)[0]
+
+    def span(self, now: int, zone: tzinfo) -> tuple[int, int]:
+        """See `unit_at`, of a clock in `zone`."""
         span = _known.get((zone, self.unit))
         if span is None or not span[0] <= now < span[1]:
             span = _known[zone, self.unit] = unit_at(self.unit, zone, now)
-        return span[0]
+        return span
 
 
 def unit_at(unit: Unit, zone: tzinfo, now: int) -> tuple[int, int]:

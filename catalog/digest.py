@@ -37,6 +37,10 @@ def digest(spec: Catalog, models: Mapping[str, ModelFile]) -> str:
         policy["scope"] = {key: sorted(names) for key, names in policy.get("scope", {}).items()}
     if spec.quiet:
         canonical["timezone"] = spec.timezone if spec.names_zone else None
+    for name, budget in canonical.get("budgets", {}).items():
+        if spec.budgets[name].calendar is not None:
+            budget["timezone"] = spec.budgets[name].timezone or spec.timezone
+        budget["scope"] = {key: sorted(names) for key, names in budget.get("scope", {}).items()}
     if spec.control_group is not None:
         canonical["control_group"] |= {"salt": spec.control_salt, "purposes": sorted(spec.control_purposes)}
     for name, model in canonical.get("models", {}).items():

@@ -7,6 +7,7 @@ from catalog.contradictions import contradictory
 from catalog.expressions import GATES
 from catalog.models import ModelPropensity
 from catalog.nodes import Path
+from catalog.policies import Scope
 from catalog.report import Report
 from catalog.spec import Catalog
 from catalog.template_checks import renders_bare
@@ -29,6 +30,7 @@ def lint(spec: Catalog, checked: Mapping[str, CheckedRule], report: Report, now:
     _lint_placements(spec, report)
     _lint_purposes(spec, report)
     _lint_policies(spec, report)
+    _lint_budgets(spec, report)
     _lint_models(spec, report)
     _lint_fallback(spec, report)
 
@@ -134,17 +136,29 @@ def _lint_policies(spec: Catalog, report: Report) -> None:
         if policy.limit == 0:
             message = f"`limit` is 0: what `{name}` covers is never chosen"
             report.warning("limit-zero", (*path, "limit"), message)
-        if policy.scope.unlimited:
-            message = f"`{name}` has no scope: it counts and holds back every contact on every channel"
-            report.warning("unscoped", path, message, at_key=True)
-        elif not any(
-            policy.scope.covers(spec.channels[channel].direction, channel, action.group, action_name)
-            for action_name, action, channel, _ in spec.treatments()
-            if channel in spec.channels
-        ):
-            report.warning(
-                "covers-nothing", (*path, "scope"), f"no treatment falls in the scope of `{name}`", at_key=True
-            )
+        _lint_scope(spec, path, policy.scope, "every contact on every channel", report)
+
+
+def _lint_budgets(spec: Catalog, report: Report) -> None:
+    for name, budget in spec.budgets.items():
+        path = ("budgets", name)
+        if budget.limit == 0:
+            message = f"`limit` is 0: what `{name}` covers is never chosen"
+            report.warning("limit-zero", (*path, "limit"), message)
+        _lint_scope(spec, path, budget.scope, "every contact of every customer", report)
+
+
+def _lint_scope(spec: Catalog, path: Path, scope: Scope, everything: str, report: Report) -> None:
+    name = path[-1]
+    if scope.unlimited:
+        message = f"`{name}` has no scope: it counts and holds back {everything}"
+        report.warning("unscoped", path, message, at_key=True)
+    elif not any(
+        scope.covers(spec.channels[channel].direction, channel, action.group, action_name)
+        for action_name, action, channel, _ in spec.treatments()
+        if channel in spec.channels
+    ):
+        report.warning("covers-nothing", (*path, "scope"), f"no treatment falls in the scope of `{name}`", at_key=True)
 
 
 def _lint_models(spec: Catalog, report: Report) -> None:

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -127,6 +127,35 @@ class Policy:
 
     def counts(self, labels: Mapping[str, str]) -> bool:
         return all(labels[label] in values for label, values in self.scope.items())
+
+
+class Period(NamedTuple):
+    """One turn of a budget. `key` names it, and the budget, in Redis; `ends` is when it is over, in microseconds,
+    exclusive; None if never.
+    """
+
+    key: str
+    ends: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetPlan:
+    """At most `limit` contacts over all customers in each unit of `calendar`, whose zone is set; None: ever.
+
+    `blocks` is the mask of the treatments that take from it, one each.
+    """
+
+    name: str
+    limit: int
+    blocks: int
+    calendar: Calendar | None = None
+
+    def period(self, now: int) -> Period:
+        """That `now` (microseconds since 1970 UTC) lies in."""
+        if self.calendar is None or self.calendar.zone is None:
+            return Period(f"{self.name}:lifetime", None)
+        begins, ends = self.calendar.span(now, self.calendar.zone)
+        return Period(f"{self.name}:{self.calendar.unit}-{begins // 1_000_000}", ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +289,7 @@ class Plan:
     needs: Mapping[tuple[str, str], int]
     policies: tuple[Policy, ...]
     policy_names: tuple[str, ...]
+    budgets: tuple[BudgetPlan, ...]
     keys: Mapping[str, Program]
     history: int
     pausing: bool

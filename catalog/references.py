@@ -66,6 +66,8 @@ def check_references(spec: Catalog, report: Report) -> None:
         if policy.timezone == CUSTOMERS and "timezone" not in names.attributes:
             message = "`timezone` is `customer`, but `customer` has no `timezone`: declare `timezone: string` there"
             report.error("unknown-name", ("contact_policies", name, "timezone"), message)
+    for name, budget in spec.budgets.items():
+        _check_scope(("budgets", name, "scope"), budget.scope, names, report)
     _check_control_group(spec, names, report)
     for placement, action_name in spec.fallback.items():
         _check_fallback(spec, placement, action_name, names, report)

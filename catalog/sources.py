@@ -13,7 +13,7 @@ MAX_BYTES = 16 * 2**20
 # Sections a directory's files may share out key by key; every other top-level key belongs to one file.
 MERGED = (
     *("events", "customer", "aggregates", "derived", "scores", "segments", "context", "channels", "actions"),
-    *("contact_policies", "models", "fallback"),
+    *("contact_policies", "budgets", "models", "fallback"),
 )
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from catalog.actions import DEFAULT_INBOUND_VALIDITY, Action, Treatment
 from catalog.aggregates import Aggregate
 from catalog.arbitration import Arbitration, ControlGroup, Exploration
+from catalog.budgets import Budget
 from catalog.channels import Channel
 from catalog.event_types import EventTypes, Outcomes
 from catalog.fields import AttributeName, Declared, Expression, Kind, Name, Names, Zone, must
@@ -28,10 +29,6 @@ def _version(raw: Any) -> Any:
 
 class Catalog(Declared):
     """A Tino catalog: which actions there are, for whom, on which channels, and how often."""
-
-    unsupported: ClassVar[dict[str, str]] = {
-        "budgets": "end the action with `until` once its budget is spent",
-    }
 
     catalog: Annotated[Literal[1], BeforeValidator(_version)] = Field(description="The format's version: 1.")
     name: Name = Field(description="What this catalog is called.")
@@ -71,6 +68,9 @@ class Catalog(Declared):
     )
     contact_policies: dict[Name, ContactPolicy] = Field(
         default_factory=dict, description="How often a customer may be reached, by name; all apply together."
+    )
+    budgets: dict[Name, Budget] = Field(
+        default_factory=dict, description="How often something may be granted over all customers together, by name."
     )
     models: dict[Name, Model] = Field(
         default_factory=dict, description="Models that give propensities, by name; an action's `propensity` names one."

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from catalog.actions import Action, ContextWeight, Treatment
 from catalog.aggregates import Aggregate
 from catalog.arbitration import Arbitration, ControlGroup, Exploration
+from catalog.budgets import Budget
 from catalog.channels import Channel
 from catalog.expressions import GATES
 from catalog.fields import Declared
@@ -42,6 +43,8 @@ _MODELS: dict[Path, type[Declared]] = {
     ("models", "*"): Model,
     ("contact_policies", "*", "scope"): Scope,
     ("contact_policies", "*", "after"): After,
+    ("budgets", "*"): Budget,
+    ("budgets", "*", "scope"): Scope,
     ("arbitration",): Arbitration,
     ("exploration",): Exploration,
     ("control_group",): ControlGroup,
@@ -53,10 +56,19 @@ _NAMED = (
     "channels",
     "actions",
     "contact_policies",
+    "budgets",
     "models",
 )  # sections of names the catalog chooses
 # For the required fields whose absence should not hide what else is wrong beside them.
-_STAND_INS: dict[str, Any] = {"catalog": 1, "name": "unnamed", "value": 0, "limit": 1, "rolling": "1d", "percent": 0}
+_STAND_INS: dict[str, Any] = {
+    "catalog": 1,
+    "name": "unnamed",
+    "value": 0,
+    "limit": 1,
+    "rolling": "1d",
+    "calendar": "day",
+    "percent": 0,
+}
 _WANTED = {
     "string_type": "text (quote it)",
     "string_too_short": "text, not empty",

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from catalog.plan import Plan, Treatment
 from decision.arbitration import NOTHING_SCORED, Arbiter, Chosen, draws, in_control, never
+from decision.budgets import ENOUGH, Left, Purse
 from decision.content import render
 from decision.gates import Candidates, address, pass_gates
 from decision.policy import Allowance, keys_of
@@ -63,7 +64,7 @@ class Decision:
     `withheld` is what a customer of the control group would have got instead; `removed` counts the treatments each gate
     took out; `left` is what each contact policy allowed before this answer, of a policy with many counters the least of
     those that the treatments asked for have. `keys` holds the values by which contact policies tell this answer's
-    contacts from others; `scored` is what the models said.
+    contacts from others; `scored` is what the models said; `budgets` what was known to be left of budgets.
     """
 
     status: Status
@@ -77,6 +78,7 @@ class Decision:
     seed: int
     keys: dict[str, str]
     scored: Scored
+    budgets: Left
 
     @property
     def degraded(self) -> tuple[Degradation, ...]:
@@ -95,9 +97,11 @@ def no_scores(candidates: int, frame: Frame) -> Scored:
     return Scored()
 
 
-def decide(plan: Plan, ask: Ask, view: View, now: int, seed: int, score: Score = no_scores) -> Decision:
+def decide(
+    plan: Plan, ask: Ask, view: View, now: int, seed: int, score: Score = no_scores, budgets: Left = ENOUGH
+) -> Decision:
     """`now` in microseconds since 1970 UTC; `seed` (64 bits) is where exploration draws from; `score` asks the models
-    for the propensities of candidates, given as a mask.
+    for the propensities of candidates, given as a mask; `budgets` says what is left of those of which that is known.
     """
     shape = ask.shape
     wanted = shape.wanted
@@ -107,6 +111,7 @@ def decide(plan: Plan, ask: Ask, view: View, now: int, seed: int, score: Score =
     keys = keys_of(plan, frame)
     allowance = Allowance(plan, view.counted, keys, now, frame.zone, view.responded)
     left = allowance.least(wanted)
+    purse = Purse(plan.budgets, budgets) if budgets else None
     run = _Run(plan, ask, frame, seed, score)
     withheld: tuple[Pick, ...] = ()
     control = plan.control
@@ -115,16 +120,19 @@ def decide(plan: Plan, ask: Ask, view: View, now: int, seed: int, score: Score =
         and candidates.alive & control.withheld
         and in_control(ask.customer_id, control.salt, control.share)
     ):
-        withheld = run.fill(Candidates(candidates.alive, held=candidates.held), allowance.copy())
+        held = Candidates(candidates.alive, held=candidates.held)
+        withheld = run.fill(held, allowance.copy(), purse and purse.copy())
         if withheld:  # else there is nothing to hold back, and nothing for anybody
             candidates.alive &= ~control.withheld
-    granted = run.fill(candidates, allowance)
+    granted = run.fill(candidates, allowance, purse)
     status, reason = _verdict(plan, wanted, candidates, granted, withheld)
     picks = granted + _fallbacks(plan, ask, granted, frame)
     if picks and status is Status.NOTHING:
         status = Status.FALLBACK
     scored = run.scored or NOTHING
-    return Decision(status, reason, picks, granted, withheld, candidates.removed, left, now, seed, keys, scored)
+    return Decision(
+        status, reason, picks, granted, withheld, candidates.removed, left, now, seed, keys, scored, budgets
+    )
 
 
 def fallback_only(plan: Plan, ask: Ask, now: int) -> Decision:
@@ -132,7 +140,7 @@ def fallback_only(plan: Plan, ask: Ask, now: int) -> Decision:
     frame = plan.frame({}, ask.context, moment(now))
     picks = _fallbacks(plan, ask, (), frame)
     status = Status.FALLBACK if picks else Status.NOTHING
-    return Decision(status, Reason.DEGRADED, picks, (), (), {}, (), now, 0, {}, NOTHING)
+    return Decision(status, Reason.DEGRADED, picks, (), (), {}, (), now, 0, {}, NOTHING, ENOUGH)
 
 
 class _Run:
@@ -146,14 +154,16 @@ class _Run:
         self._score = score
         self.scored: Scored | None = None
 
-    def fill(self, candidates: Candidates, allowance: Allowance) -> tuple[Pick, ...]:
-        """The picks are taken from `allowance`."""
+    def fill(self, candidates: Candidates, allowance: Allowance, purse: Purse | None) -> tuple[Pick, ...]:
+        """The picks are taken from `allowance` and `purse`."""
         if not candidates.alive:
             return ()
         plan, slots = self._plan, self._ask.shape.slots
         blocked = allowance.blocked()
         if blocked:
             candidates.keep(Gate.CONTACT_POLICY, ~blocked)
+        if purse is not None:
+            candidates.keep(Gate.BUDGET, ~purse.blocked())
         propensities = self._propensities(candidates) if plan.scored else NOTHING_SCORED
         draw = draws(self._seed) if plan.exploration_rate else never
         arbiter = Arbiter(plan, self._frame, draw, propensities)
@@ -170,6 +180,9 @@ class _Run:
                 allowance.take(pick.treatment)
                 same_action = plan.treatments_of(1 << (pick.treatment.bit % plan.width))
                 open_to = candidates.alive & open_to & ~same_action & ~allowance.blocked()
+                if purse is not None:
+                    purse.take(pick.treatment)
+                    open_to &= ~purse.blocked()
         return tuple(picks)
 
     def _propensities(self, candidates: Candidates) -> Mapping[int, float]:

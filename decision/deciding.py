@@ -7,8 +7,9 @@ from hashlib import blake2b
 
 import msgspec
 
-from catalog.plan import Plan
+from catalog.plan import BudgetPlan, Plan
 from decision.answer import answer_body, contacts_of, outbox_entries
+from decision.budgets import ENOUGH, Left, taken
 from decision.decide import Decision, InForce, decide, no_scores
 from decision.policy import KEPT_ANYWAY, lasting
 from decision.reasons import Degradation, Reason, Status
@@ -17,7 +18,7 @@ from decision.request import Ask, NextActionRequest, RequestError
 from decision.view import View, view_of
 from features.attempts import TRIES_BEFORE_TICKET
 from features.cache import Snapshot
-from features.commit import Commit, Repeated
+from features.commit import Commit, Repeated, Short
 from features.customer import Customer, Span, encode, encode_longer, with_contacts
 from features.deadline import Deadline
 from features.keys import new_decision_id
@@ -44,8 +45,8 @@ class Deciding:
     """One request on its way: decided as often as its customer turns out to have changed meanwhile."""
 
     __slots__ = (
-        "_answer", "_by", "_decision", "_random", "_seed", "_snapshot", "_span", "_store", "_ticket", "ask",
-        "customer", "deadline", "decision_id", "identity", "lost", "plan", "request",
+        "_answer", "_by", "_decision", "_left", "_random", "_seed", "_snapshot", "_span", "_store", "_takes", "_ticket",
+        "ask", "customer", "deadline", "decision_id", "identity", "lost", "plan", "request",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +73,8 @@ class Deciding:
         self._seed = seed_of(random)
         self._ticket: bytes | None = None
         self._span: Span | None = None
+        self._left: dict[str, int] = {}  # of budgets, by period: what their accounts have, as no more is to be had
+        self._takes: list[tuple[BudgetPlan, int]] = []
 
     def commit(self) -> Commit:
         """Decides on the snapshot; what is to be written if it still stands. Raises ClockError."""
@@ -80,7 +83,11 @@ class Deciding:
         decision_id = new_decision_id(store.ledger.layout.partition(customer_id), now, self._random(8))
         self.decision_id = decision_id
         score = self._by.score_in(self.deadline.left(), self.lost) if plan.scored else no_scores
-        decision = self._decision = decide(plan, self.ask, view(plan, snapshot), now, self._seed, score)
+        budgets = self._budgets(now) if plan.budgets else ENOUGH
+        decision = decide(plan, self.ask, view(plan, snapshot), now, self._seed, score, budgets)
+        self._decision = decision
+        if plan.budgets:
+            self._takes = taken(plan.budgets, (pick.treatment for pick in decision.granted))
         answer = self._answer = answer_body(plan, customer_id, decision, decision_id, decision.degraded)
         customer = self.customer = _contacted(plan, snapshot.customer, decision, decision_id)
         return Commit(
@@ -94,7 +101,31 @@ class Deciding:
             record=record_body(plan, self.request, snapshot.body, decision, decision_id, answer),
             outbox=() if customer.test else outbox_entries(plan, decision, decision_id, customer_id),
             ticket=self._ticket,
+            takes=[(budget.period(now).key, count) for budget, count in self._takes] if self._takes else (),
         )
+
+    def _budgets(self, now: int) -> Left:
+        """What is known of those that the treatments asked for take from."""
+        wanted = self.ask.shape.wanted
+        mine = [budget for budget in self.plan.budgets if budget.blocks & wanted]
+        left = self._store.budgets.spent(mine, now)
+        if not self._left:
+            return left
+        known = ((budget.name, self._left.get(budget.period(now).key)) for budget in mine)
+        return {**{name: count for name, count in known if count is not None}, **left}
+
+    async def refill(self, short: Short) -> None:
+        """The customer's partition gets what it was short of, or else the next decision does with what it has.
+
+        Raises StoreError.
+        """
+        store, now = self._store, self._decision.now
+        partition = store.ledger.layout.partition(self.ask.customer_id)
+        for (budget, count), left in zip(self._takes, short.left, strict=True):
+            if left < count:
+                there = await store.budgets.obtain(budget, now, partition, count, self.deadline)
+                if there < count:
+                    self._left[budget.period(now).key] = there
 
     def _encoded(self, customer: Customer) -> bytes:
         snapshot = self._snapshot

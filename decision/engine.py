@@ -19,15 +19,16 @@ import msgspec
 
 from catalog.plan import Plan
 from decision.answer import answer_body
+from decision.budgets import ENOUGH, Left
 from decision.decide import InForce, Score, decide
 from decision.deciding import Answer, Deciding, RequestIdentity, answer_of, repeated, request_identity, seed_of, view
 from decision.doubt import in_doubt, was_committed, why_of
 from decision.reasons import Degradation
-from decision.request import Ask, NextActionRequest, resolve
+from decision.request import MOST_PER_ANSWER, Ask, NextActionRequest, resolve
 from decision.time_budget import FOR_COMMIT, Fits, Usual, what_fits
 from features.answered import answered_before
 from features.cache import Snapshot
-from features.commit import Commit, Committed, Moved, Outcome, Repeated
+from features.commit import Commit, Committed, Moved, Outcome, Repeated, Short
 from features.deadline import Deadline
 from features.entropy import random_bytes
 from features.errors import ConnectionLost, MergedAway, NoScript, OutOfTime, StoreError, StoreTimeout, Uncertain
@@ -244,8 +245,15 @@ class Engine:
         if is_merged(snapshot.customer):
             raise MergedAway("a preview looks at whom the id stands for")
         now, plan = self.store.now_for(snapshot), by.plan
-        decision = decide(plan, ask, view(plan, snapshot), now, seed_of(self._random), by.score_in(deadline.left()))
+        budgets = await self._left_of_budgets(plan, ask, now, deadline) if plan.budgets else ENOUGH
+        score = by.score_in(deadline.left())
+        decision = decide(plan, ask, view(plan, snapshot), now, seed_of(self._random), score, budgets)
         return answer_of(answer_body(plan, ask.customer_id, decision, None, decision.degraded), decision)
+
+    async def _left_of_budgets(self, plan: Plan, ask: Ask, now: int, deadline: Deadline) -> Left:
+        mine = [budget for budget in plan.budgets if budget.blocks & ask.shape.wanted]
+        left = {budget.name: await self.store.budgets.left(budget, now, deadline) for budget in mine}
+        return {name: count for name, count in left.items() if count < MOST_PER_ANSWER}
 
     async def _decide(self, deciding: Deciding, tried: tuple[Outcome, Snapshot | None] | None) -> Answer:
         """Commits until it counts; `tried` is what a first commit came to. Raises MergedAway, StoreError."""
@@ -265,6 +273,9 @@ class Engine:
                 return deciding.committed(known)
             if isinstance(outcome, Repeated):
                 return repeated(outcome, deciding.identity, deciding.lost)
+            if isinstance(outcome, Short):
+                await deciding.refill(outcome)
+                continue
             if known is not None and is_merged(known.customer):
                 raise MergedAway("the customer was merged into another meanwhile")
             deciding.moved(known)

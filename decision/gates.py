@@ -35,7 +35,7 @@ class Candidates:
 
 
 def pass_gates(plan: Plan, shape: Shape, view: View, frame: Frame, now: int) -> Candidates:
-    """From the treatments wanted to those that all gates but contact policy, which comes last, let through."""
+    """From the treatments wanted to those that all gates but contact policy and budgets, the last, let through."""
     wanted = shape.wanted
     candidates = Candidates(wanted)
     candidates.keep(Gate.DATES, plan.in_dates(now))

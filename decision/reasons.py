@@ -24,6 +24,7 @@ class Gate(StrEnum):
     CONTENT = "content"
     QUIET_HOURS = "quiet_hours"
     CONTACT_POLICY = "contact_policy"
+    BUDGET = "budget"
     MODEL = "model"
 
 
@@ -42,6 +43,7 @@ class Reason(StrEnum):
     NO_CONSENT = "no_consent"
     QUIET_HOURS = "quiet_hours"
     CONTACT_POLICY = "contact_policy"
+    BUDGET = "budget"
     UNRENDERABLE = "unrenderable"
     NOT_SCORED = "not_scored"
     DEGRADED = "degraded"
@@ -75,6 +77,7 @@ EMPTIED_BY: dict[Gate, Reason] = {
     Gate.CONSENT: Reason.NO_CONSENT,
     Gate.QUIET_HOURS: Reason.QUIET_HOURS,
     Gate.CONTACT_POLICY: Reason.CONTACT_POLICY,
+    Gate.BUDGET: Reason.BUDGET,
     Gate.CONTENT: Reason.UNRENDERABLE,
     Gate.MODEL: Reason.NOT_SCORED,
 }

@@ -54,7 +54,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
 
     `request` is JSON; `state` the customer's state as features.customer encodes it, b"" for one nobody knows;
     `answer` the bytes that were sent; `degraded` the models that could not be relied on, of which `late` were not asked
-    for want of time.
+    for want of time; `budgets` what was left of those budgets of which it was known that it might not do.
     """
 
     version: int
@@ -70,6 +70,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     scores: tuple[Scores, ...] = ()
     degraded: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
+    budgets: Mapping[str, int] = {}
 
 
 class RecordError(ValueError):
@@ -100,6 +101,7 @@ def record_body(
             tuple(map(scores_of, decision.scored.scores)),
             decision.scored.degraded,
             decision.scored.late,
+            decision.budgets,
         )
     )
 
@@ -152,6 +154,7 @@ def as_data(record: Record, plan: Plan | None = None) -> dict[str, Any]:
         "withheld": orjson.loads(record.outcome.withheld),
         "propensities": {scores.model: _spelled(scores) for scores in record.scores},
         "degraded": list(record.degraded),
+        **({"budgets": record.budgets} if record.budgets else {}),
         "answer": orjson.loads(record.answer),
     }
 

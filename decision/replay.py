@@ -64,7 +64,7 @@ def replay(plan: Plan, record: Record, models: Models | None = None) -> list[Dif
         ask = resolve(request, plan)
     except RequestError as error:
         return [Difference("request", record.request.decode(errors="replace"), str(error))]
-    decision = decide(plan, ask, view_of(plan, customer), record.at, record.seed, recorded)
+    decision = decide(plan, ask, view_of(plan, customer), record.at, record.seed, recorded, record.budgets)
     answer = answer_body(plan, request.customer_id, decision, record.id, decision.degraded)
     if request.customer_id != record.customer_id:
         differing.append(Difference("customer_id", record.customer_id, request.customer_id))

@@ -11,7 +11,8 @@
 -- is one that Redis refuses when memory is full; after it nothing in here can fail on a key only Tino writes.
 --
 -- KEYS  1 state  2 request  3 ticket  4 decisions  5 outbox; with events also
---       6 the customer's ids of events of today  7 of yesterday  8 events
+--       6 the customer's ids of events of today  7 of yesterday  8 events; after all these the accounts of the
+--       budgets that are taken from (see budgets.lua)
 -- ARGV  1 a msgpack array, in the order in which it is taken apart below; '' and 0 stand for "none"
 --
 -- Replies start with a name and the server's time, which already has the service's offset added.
@@ -23,8 +24,8 @@ local REQUEST_KEPT_S = 86400
 local IDS_KEPT_S = 2 * 86400 + 3600
 local AT_ONCE = 2000  -- arguments; Lua passes some 8,000 at most
 
-local offset_us, now_us, expected, state, ttl_ms, ticket, body_hash, decision_id, record, outbox, ids, events =
-  unpack(cmsgpack.unpack(ARGV[1]), 1, 12)
+local offset_us, now_us, expected, state, ttl_ms, ticket, body_hash, decision_id, record, outbox, ids, events, takes =
+  unpack(cmsgpack.unpack(ARGV[1]), 1, 13)
 
 local clock = redis.call('TIME')
 local server_us = tonumber(clock[1]) * 1000000 + tonumber(clock[2]) + offset_us
@@ -100,6 +101,19 @@ if ids then
   end
 end
 
+-- All that the answer takes from budgets is there, or nothing of it is written.
+local first_account = ids and 8 or 5
+if takes then
+  local left, short = {}, false
+  for place, count in ipairs(takes) do
+    left[place] = tonumber(redis.call('HGET', KEYS[first_account + place], 'left') or '0')
+    short = short or left[place] < count
+  end
+  if short then
+    return {'short', server_us, left}
+  end
+end
+
 -- From here on it is written. The streams go first: they alone could be refused for more than memory.
 local entry = ''
 if record ~= '' then
@@ -132,6 +146,9 @@ if state ~= '' then
   else
     redis.call('SET', STATE, state)
   end
+end
+for place, count in ipairs(takes or {}) do
+  redis.call('HINCRBY', KEYS[first_account + place], 'left', -count)
 end
 if body_hash ~= '' then
   redis.call('SET', REQUEST, cmsgpack.pack({body_hash, decision_id, entry}), 'EX', REQUEST_KEPT_S)

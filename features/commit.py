@@ -17,12 +17,13 @@ TOMBSTONE_MS = 30 * 24 * 3600 * 1000
 HEADER = 32
 _VERSION = 16
 
-# Msgpack by hand, as its parts are at hand: 0x9a begins an array of ten, 0x9c one of twelve, with events, 0xd3 a 64-bit
-# number, 0xdd an array and 0xdb a string of the length that follows (0xb0 one of 16 bytes); a string whatever the
-# bytes, for the msgpack inside Redis 6.2 knows no other kind.
+# Msgpack by hand, as its parts are at hand: 0x9a begins an array of ten, 0x9c one of twelve, with events, 0x9d one of
+# thirteen, with budgets; 0xd3 a 64-bit number, 0xdd an array and 0xdb a string of the length that follows (0xb0 one of
+# 16 bytes); a string whatever the bytes, for the msgpack inside Redis 6.2 knows no other kind; 0xc0 is nothing.
 _numbers = struct.Struct(">BBqBq").pack
 _ttl_and_length = struct.Struct(">BqBI").pack
 _length = struct.Struct(">BI").pack
+_NO_EVENTS = b"\xc0\xc0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class Commit:
     """Digests of the ids of events, 16 bytes each: written only if none of them was seen before; see EVENT_IDS_S."""
     events: bytes = b""
     """What goes into the stream of events, as features.events packs it; b"" where `ids` alone are to be marked."""
+    takes: Sequence[tuple[str, int]] = ()
+    """Of which budgets how much, from 1 to 127, is taken: the key of the budget's period, each once."""
 
 
 @dataclass(slots=True)
@@ -108,6 +111,14 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class Short:
+    """Not written: the customer's partition has too little of some budget. `left` is what it has, as `Commit.takes`."""
+
+    left: tuple[int, ...]
+    server_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClockOff:
     """Not written: `now_us` was more than 250 ms off the server's time, or before the state's last commit."""
 
@@ -115,7 +126,7 @@ class ClockOff:
     last_us: int
 
 
-Outcome = Committed | Moved | Repeated | Known | ClockOff
+Outcome = Committed | Moved | Repeated | Known | Short | ClockOff
 
 
 def next_version(expected: bytes, random: bytes) -> bytes:
@@ -133,9 +144,12 @@ def pack(commit: Commit, version: bytes, clock_offset_us: int) -> bytes:
     body_hash = commit.request[1] if commit.request else b""
     ticket, decision_id, record = commit.ticket or b"", (commit.decision_id or "").encode(), commit.record or b""
     expected, outbox = commit.expected, commit.outbox
+    length = 0x9C if commit.ids else 0x9A
+    if commit.takes:
+        length = 0x9D
     return b"".join(
         (
-            _numbers(0x9C if commit.ids else 0x9A, 0xD3, clock_offset_us, 0xD3, commit.now_us),
+            _numbers(length, 0xD3, clock_offset_us, 0xD3, commit.now_us),
             _length(0xDB, len(expected)),
             expected,
             _length(0xDB, len(state)),
@@ -151,6 +165,7 @@ def pack(commit: Commit, version: bytes, clock_offset_us: int) -> bytes:
             _length(0xDD, len(outbox)),
             *(part for entry in outbox for part in (_length(0xDB, len(entry)), entry)),
             *(_events(commit) if commit.ids else ()),
+            *(_takes(commit) if commit.takes else ()),
         )
     )
 
@@ -158,6 +173,11 @@ def pack(commit: Commit, version: bytes, clock_offset_us: int) -> bytes:
 def _events(commit: Commit) -> tuple[bytes, ...]:
     ids = [part for digest in commit.ids for part in (b"\xb0", digest)]
     return _length(0xDD, len(commit.ids)), *ids, _length(0xDB, len(commit.events)), commit.events
+
+
+def _takes(commit: Commit) -> tuple[bytes, ...]:
+    counts = bytes(count for _, count in commit.takes)
+    return b"" if commit.ids else _NO_EVENTS, _length(0xDD, len(counts)), counts
 
 
 def unpack(reply: list[Any], commit: Commit, version: bytes) -> Outcome:
@@ -172,6 +192,8 @@ def unpack(reply: list[Any], commit: Commit, version: bytes) -> Outcome:
         return Repeated(reply[2], reply[3].decode() or None, reply[4], server_us)
     if kind == b"known":
         return Known(tuple(place - 1 for place in reply[2]), server_us)
+    if kind == b"short":
+        return Short(tuple(reply[2]), server_us)
     return ClockOff(server_us, reply[2])
 
 

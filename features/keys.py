@@ -5,15 +5,19 @@
     tino:catalog:<digest>         a catalog, as a bundle
     tino:reloading                who is putting another catalog in force
     tino:workers                  hash: each worker, until when it is there, the catalog it serves
+    tino:budget:<period>          hash: what of a budget was dealt out to partitions, and transfers under way
     tino:{<p>}:c:<customer_id>    a customer's state
     tino:{<p>}:q:<digest>         what a request id was answered with
     tino:{<p>}:t:<customer_id>    a ticket: who may commit to this customer next
     tino:{<p>}:e:<day>:<customer_id>  hash: ids of the events of a day, as digests, each with its entry in the stream
     tino:{<p>}:s:<digest>         hash: when a customer was erased and what they had refused
+    tino:{<p>}:b:<period>         hash: what the partition has left of a budget, and transfers under way
     tino:{<p>}:decisions          stream of decision records
     tino:{<p>}:events             stream of events
     tino:{<p>}:outbox             stream of what is to be sent
     tino:{<p>}:sending            sorted set: entries of the outbox, each with when a deliverer is to look at it next
+
+A budget's <period> is its name and a turn of its calendar: vouchers:day-1773100800, or vouchers:lifetime.
 
 All keys of one customer carry the same hash tag, their partition's, so that one script may touch them on a cluster.
 The partition follows from the id by CRC-32 and the number of partitions, which is why that number is written down in
@@ -24,6 +28,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -111,6 +116,16 @@ class Layout:
         )
         return b"".join(b"$%d\r\n%b\r\n" % (len(key), key) for key in map(str.encode, keys))
 
+    def account(self, partition: int, period: str) -> str:
+        """What the partition has of a budget in `period`; see features.budgets."""
+        return f"{self._prefixes[partition]}b:{period}"
+
+    def account_keys(self, customer_id: str, periods: Iterable[str]) -> bytes:
+        """The accounts a commit takes from, as they stand in a command."""
+        partition = self.partition(customer_id)
+        keys = (self.account(partition, period).encode() for period in periods)
+        return b"".join(b"$%d\r\n%b\r\n" % (len(key), key) for key in keys)
+
     def commit_keys(self, customer_id: str, digest: bytes) -> CommitKeys:
         partition = self.partition(customer_id)
         prefix = self._prefixes[partition]
@@ -120,6 +135,10 @@ class Layout:
             f"{prefix}t:{customer_id}".encode(),
             self._streams[partition],
         )
+
+
+def budget_key(period: str) -> str:
+    return f"tino:budget:{period}"
 
 
 def catalog_key(digest: str) -> str:

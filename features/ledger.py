@@ -51,9 +51,9 @@ class Ledger:
         self.clock_offset_us = clock_offset_us
         self._random = random
         self._script = script
-        sha = hashlib.sha1(script, usedforsecurity=False).hexdigest().encode()
-        self._evalsha = b"*9\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n5\r\n" % sha
-        self._evalsha_events = b"*12\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n8\r\n" % sha
+        self._sha = hashlib.sha1(script, usedforsecurity=False).hexdigest().encode()
+        self._evalsha = self._evalsha_with(5)
+        self._evalsha_events = self._evalsha_with(8)
 
     async def load(self, customer_id: str, within: float) -> tuple[Stored, int]:
         """The state and the service time at which it stood. Raises StoreError."""
@@ -155,7 +155,7 @@ class Ledger:
         return connection.call_packed(self._packed(commit, version))
 
     def _packed(self, commit: Commit, version: bytes) -> bytes:
-        """The command as Redis reads it: an array of nine strings, or twelve, each with its length in front."""
+        """The command as Redis reads it: an array of nine strings, or more, each with its length in front."""
         state, request, ticket, streams = self.layout.commit_keys(
             commit.customer_id, commit.request[0] if commit.request else b""
         )
@@ -164,10 +164,18 @@ class Ledger:
         if commit.ids:
             script = self._evalsha_events
             streams += self.layout.event_keys(commit.customer_id, commit.now_us // DAY_US)
+        if commit.takes:
+            script = self._evalsha_with((8 if commit.ids else 5) + len(commit.takes))
+            streams += self.layout.account_keys(commit.customer_id, [period for period, _ in commit.takes])
         return b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n%b$%d\r\n%b\r\n" % (
             script, len(state), state, len(request), request, len(ticket), ticket, streams,
             len(argument), argument,
         )  # fmt: skip
+
+    def _evalsha_with(self, keys: int) -> bytes:
+        count = b"%d" % keys
+        parts = (keys + 4, self._sha, len(count), count)
+        return b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$%d\r\n%b\r\n" % parts
 
     def _understood(self, error: RedisReplyError, connection: Connection) -> StoreError:
         if isinstance(error, ReadOnly):

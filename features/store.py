@@ -6,6 +6,7 @@ import msgspec
 
 from catalog.series import Aggregates, Series
 from features.attempts import Attempts
+from features.budgets import Budgets
 from features.cache import UNKNOWN, Cache, Snapshot
 from features.clock import ServerClock
 from features.commit import HEADER, ClockOff, Commit, Committed, Moved, Outcome, Stored
@@ -33,6 +34,7 @@ class CustomerStore:
         self.ledger = ledger
         self.cache = cache
         self.clock = clock
+        self.budgets = Budgets(ledger.link, ledger.layout)
         self.aggregates = Aggregates()
         self.series: Mapping[int, Series] = {}
         self._anonymous_ms = ANONYMOUS_TTL_MS
@@ -97,6 +99,8 @@ class CustomerStore:
         """The snapshot that `outcome` of `commit`, whose body encodes `customer`, tells of. Raises StoreError."""
         self.clock.heard(outcome.server_us)
         if isinstance(outcome, Committed):
+            if commit.takes:
+                self.budgets.took(commit.takes)
             if outcome.version == commit.expected:
                 return None
             snapshot = Snapshot(outcome.version, outcome.last_us, commit.body or b"", customer)

@@ -8,6 +8,7 @@ import pytest
 
 from catalog.actions import Action
 from catalog.aggregates import Aggregate
+from catalog.budgets import Budget
 from catalog.channels import Channel
 from catalog.fields import Declared
 from catalog.loading import check_catalog
@@ -41,7 +42,7 @@ def test_all_pieces_load_together(tmp_path: Path) -> None:
     assert [str(found) for found in check_catalog(tmp_path) if found.severity == "error"] == []
 
 
-@pytest.mark.parametrize("model", [Catalog, Aggregate, Score, Part, Channel, Action, ContactPolicy])
+@pytest.mark.parametrize("model", [Catalog, Aggregate, Score, Part, Channel, Action, ContactPolicy, Budget])
 def test_every_key_is_described(model: type[Declared]) -> None:
     for name, field in model.model_fields.items():
         assert f"`{field.alias or name}`" in REFERENCE

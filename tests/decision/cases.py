@@ -7,6 +7,7 @@ customer.json   attributes (timestamps as text), consents (true or false), test,
 request.json    the body of POST /next-action
 renewal.onnx    where the catalog has a model
 now             the time of the decision; beside it, where exploration draws, `seed`
+budgets.json    what is known to be left of budgets, by name
 expected.json   `about`, then the parts of the decision to compare; of each pick, the keys given
 """
 
@@ -46,10 +47,12 @@ class Case:
     seed: int
     expected: dict[str, Any]
     models: Models
+    budgets: dict[str, int]
 
     def decide(self, score: Score | None = None) -> Decision:
         ask = resolve(self.request, self.plan)
-        return decide(self.plan, ask, view_of(self.plan, self.customer), self.now, self.seed, score or self._score)
+        view, score = view_of(self.plan, self.customer), score or self._score
+        return decide(self.plan, ask, view, self.now, self.seed, score, self.budgets)
 
     def _score(self, candidates: int, frame: Frame) -> Scored:
         return self.models.score(candidates, frame, self.plan)
@@ -58,7 +61,7 @@ class Case:
 def read_case(folder: Path) -> Case:
     plan = load_plan(folder / "catalog.yaml")
     now = micros(datetime.fromisoformat((folder / "now").read_text().strip()))
-    seed = folder / "seed"
+    seed, budgets = folder / "seed", folder / "budgets.json"
     return Case(
         plan,
         _customer(json.loads((folder / "customer.json").read_text()), plan, now),
@@ -67,6 +70,7 @@ def read_case(folder: Path) -> Case:
         int(seed.read_text()) if seed.exists() else 0,
         json.loads((folder / "expected.json").read_text()),
         Models(plan),
+        json.loads(budgets.read_text()) if budgets.exists() else {},
     )
 
 

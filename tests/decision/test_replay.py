@@ -75,6 +75,8 @@ INPUTS: dict[str, tuple[str, dict[str, Any]]] = {
     "the scores": ("model-ranks", {"scores": ()}),
     "the models that failed": ("model-fails", {"degraded": ()}),
     "the models that were not asked": ("model-ranks", {"late": ("renewal",)}),
+    "a budget that was spent": ("gate-budget", {"budgets": {}}),
+    "what was left of a budget": ("budget-picks-of-one-answer-count", {"budgets": {"deals": 1}}),
 }
 
 

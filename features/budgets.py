@@ -1,0 +1,119 @@
+"""Budgets over all customers, seen from a worker: which are used up, and how a partition gets more.
+
+A commit takes from its customer's partition's account alone, in the one script that writes the rest of it, so what is
+there can't be taken twice. When there is too little, the worker has the counter give the partition a share, and when
+that has nothing left either, it has other partitions bring back what they hold. At no time is there more with counter,
+accounts and on the way than the limit allows, so a budget is never overshot; and nobody says that one is used up
+before having seen that nothing is left anywhere.
+
+How to see that, when there is no looking at all keys at once: the counter first, then every account, then the counter
+again. Whatever goes from one account to another passes the counter, which counts its moves. If these are the same
+before and after, no transfer was open before, and each account was empty when it was looked at, then nothing was left.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from catalog.plan import BudgetPlan
+from features.accounts import SCRIPT, Accounts, total
+from features.connection import wait
+from features.deadline import Deadline
+from features.keys import Layout
+from features.link import Link
+
+WITHIN = 5.0
+ROUNDS = 16
+"""How often a worker tries to get something while others move it about, before it leaves it to the next request."""
+NONE_SPENT: Mapping[str, int] = {}
+
+
+class Budgets:
+    """Use from one event loop only. `granted` counts what this worker's commits took, by budget."""
+
+    def __init__(self, link: Link, layout: Layout, script: bytes = SCRIPT) -> None:
+        self.granted: Counter[str] = Counter()
+        self._link = link
+        self._layout = layout
+        self._script = script
+        self._spent: dict[str, tuple[str, int]] = {}  # by budget, the period, and the limit it was spent under
+        self._under_way: dict[tuple[str, int, int, int], asyncio.Task[int]] = {}
+
+    def spent(self, budgets: Iterable[BudgetPlan], now: int) -> Mapping[str, int]:
+        """What is left of those that this worker knows to be used up: nothing."""
+        if not self._spent:
+            return NONE_SPENT
+        return {each.name: 0 for each in budgets if self._spent.get(each.name) == (each.period(now).key, each.limit)}
+
+    def took(self, takes: Sequence[tuple[str, int]]) -> None:
+        """A commit has taken these, as Commit.takes has them."""
+        for period, count in takes:
+            self.granted[period.partition(":")[0]] += count
+
+    async def obtain(self, budget: BudgetPlan, now: int, partition: int, needed: int, deadline: Deadline) -> int:
+        """Has the partition get at least `needed`: what it has then, which is less only if there is no more anywhere.
+
+        Whoever asks for the same meanwhile waits for the same. Raises StoreError.
+        """
+        wanted = (budget.period(now).key, budget.limit, partition, needed)
+        task = self._under_way.get(wanted)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._obtain(budget, now, partition, needed))
+            self._under_way[wanted] = task
+            task.add_done_callback(lambda done: self._over(wanted, done))
+        return await wait(task, deadline.left())
+
+    async def left(self, budget: BudgetPlan, now: int, deadline: Deadline) -> int:
+        """What is left of it in all, give or take what is decided meanwhile. Raises StoreError."""
+        accounts = self._accounts(budget, now, deadline)
+        counter = await accounts.counter()
+        found = total(counter, await accounts.accounts(counter.partitions), budget.limit)
+        if found:
+            self._spent.pop(budget.name, None)
+        return found
+
+    def _accounts(self, budget: BudgetPlan, now: int, deadline: Deadline) -> Accounts:
+        return Accounts(self._link, self._layout, budget.period(now), now, deadline, self._script)
+
+    def _over(self, wanted: tuple[str, int, int, int], done: asyncio.Task[int]) -> None:
+        del self._under_way[wanted]
+        if not done.cancelled():
+            done.exception()  # looked at here, as everybody waiting for it may have left
+
+    async def _obtain(self, budget: BudgetPlan, now: int, partition: int, needed: int) -> int:
+        accounts, left = self._accounts(budget, now, Deadline(WITHIN)), 0
+        for _ in range(ROUNDS):
+            left = (await accounts.accounts([partition]))[partition].left
+            if left >= needed:
+                break
+            transfer = await accounts.give(partition, budget.limit, needed - left)
+            if transfer is not None:
+                await accounts.hand_over(partition, transfer)
+            elif (all_there_is := await _all_that_is_left(accounts, partition, budget.limit)) is not None:
+                if all_there_is == 0:
+                    self._spent[budget.name] = (budget.period(now).key, budget.limit)
+                return all_there_is
+        return left
+
+
+async def _all_that_is_left(accounts: Accounts, partition: int, limit: int) -> int | None:
+    """What the partition has, if nothing is left but that. None if more may be, some of which has come to the counter
+    by now or is about to.
+    """
+    before = await accounts.counter()
+    for each, transfer in before.open.items():
+        await accounts.hand_over(each, transfer)
+    found = await accounts.accounts({partition, *before.partitions})
+    returning = {each: account.returning for each, account in found.items() if account.returning is not None}
+    for each, transfer in returning.items():
+        await accounts.bring_back(each, transfer)
+    own = found.pop(partition)
+    richest = max(found, key=lambda each: found[each].left, default=partition)
+    if richest != partition and found[richest].left:
+        withdrawn = await accounts.withdraw(richest)
+        if withdrawn is not None:
+            await accounts.bring_back(richest, withdrawn)
+        return None
+    if before.open or returning or before.given < limit or (await accounts.counter()).moves != before.moves:
+        return None
+    return own.left
