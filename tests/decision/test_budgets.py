@@ -29,6 +29,7 @@ pytestmark = pytest.mark.anyio
 
 PATIENT = 30.0
 DAY_US = 86_400_000_000
+NOON = 22_000 * DAY_US + DAY_US // 2
 CHANNELS = "channels: {web: {direction: inbound, placements: [top]}}\n"
 ACTIONS = """
 actions:
@@ -62,6 +63,13 @@ async def asked(engine: Engine, request: NextActionRequest = ASK, **changes: Any
     answer = await engine.next_action(replace(request, **changes), "key", PATIENT)
     body: dict[str, Any] = json.loads(answer.body)
     return {**body, "chosen": [action["action"] for action in body["actions"]]}
+
+
+async def at_noon(store: CustomerStore) -> None:
+    """The clock starts there, so that no period ends while a test is under way."""
+    _, real = await store.ledger.load("nobody", PATIENT)
+    store.ledger.clock_offset_us = NOON - real
+    store.clock.heard(NOON)
 
 
 async def left(engine: Engine, name: str) -> int:
@@ -107,6 +115,7 @@ budgets:
   vouchers: {limit: 5, calendar: month, scope: {action: voucher}}
   deals: {limit: 2, calendar: day, timezone: America/Mexico_City, scope: {group: deals}}
 """
+    await at_noon(store)
     engine = way(store, plan_with(both))
     chosen = [(await asked(engine, customer_id=f"c-{number}"))["chosen"] for number in range(4)]
     assert chosen == [["voucher"], ["voucher"], ["hello"], ["hello"]]
@@ -192,6 +201,7 @@ async def test_a_customer_who_moved_costs_nothing(
 
 
 async def test_many_at_once(store: CustomerStore, way: type[Engine]) -> None:
+    await at_noon(store)
     engine = way(store, plan_with("budgets: {vouchers: {limit: 100, calendar: day, scope: {action: voucher}}}\n"))
     answers = await asyncio.gather(*(asked(engine, customer_id=f"c-{number}") for number in range(300)))
     assert [answer["degraded"] for answer in answers if answer["degraded"]] == []
@@ -201,6 +211,7 @@ async def test_many_at_once(store: CustomerStore, way: type[Engine]) -> None:
 
 async def test_a_new_period_has_all_of_it_again(store: CustomerStore, way: type[Engine]) -> None:
     """The same worker, which remembers that yesterday's was used up; the clock goes on by a day."""
+    await at_noon(store)
     engine = way(store, plan_with("budgets: {vouchers: {limit: 1, calendar: day, scope: {action: voucher}}}\n"))
     assert (await asked(engine))["chosen"] == ["voucher"]
     assert (await asked(engine))["chosen"] == ["coupon"]

@@ -52,6 +52,10 @@ class Worker:
         self.send(command)
         return list(self.reports())
 
+    def may_die(self) -> None:
+        """It was told to kill itself some time."""
+        self._killed = True
+
     def kill(self) -> None:
         """As `kill -9`; returns once it is gone."""
         self._killed = True

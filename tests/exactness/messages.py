@@ -8,11 +8,16 @@ PATIENCE = 20.0
 
 
 class Open(msgspec.Struct, tag="open", kw_only=True):
-    """Open the store at `url` and load the catalog; `script` stands in for commit.lua."""
+    """Open the store at `url` and load the catalog; `script` stands in for commit.lua, `budgets_script` for the other.
+
+    `dies_after` is a step of a budget's transfers, and how often it is done; see `mortal`.
+    """
 
     url: str
     catalog: str
     script: str | None = None
+    budgets_script: str | None = None
+    dies_after: tuple[str, int] | None = None
 
 
 class Hammer(msgspec.Struct, tag="hammer", kw_only=True):

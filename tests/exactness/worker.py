@@ -13,6 +13,7 @@ import msgspec
 from decision.engine import Engine
 from decision.request import NextActionRequest, RequestError
 from features.applying import Sent
+from features.budgets import Budgets
 from features.customer import Consent, Customer, with_attributes, with_consent
 from features.deadline import Deadline
 from features.ledger import Ledger
@@ -21,6 +22,7 @@ from features.store import CustomerStore
 from tests.engines import AtOnce
 from tests.exactness.catalogs import plan_of
 from tests.exactness.messages import PATIENCE, Change, Command, Done, Hammer, Open, Refused, Report, Stored, Take, Told
+from tests.exactness.mortal import Death, MortalBudgets
 
 
 def main() -> None:
@@ -53,6 +55,11 @@ async def _reopen(engine: Engine | None, command: Open) -> Engine:
     store = await open_store(command.url)
     if command.script is not None:
         store.ledger = Ledger(store.ledger.link, store.ledger.layout, script=command.script.encode())
+    if command.budgets_script is not None:
+        store.budgets = Budgets(store.ledger.link, store.ledger.layout, command.budgets_script.encode())
+    if command.dies_after is not None:
+        store.budgets = mortal = MortalBudgets(store.ledger.link, store.ledger.layout)
+        mortal.death = Death(*command.dies_after)
     return AtOnce(store, plan_of(Path(command.catalog)))
 
 
