@@ -150,6 +150,8 @@ class Service:
         self._tasks.append(asyncio.create_task(engine.high_water.keep_looking(link)))
         await _warm_up(engine)
         worker.metrics.watch(store.cache, engine.high_water)
+        worker.metrics.budgets.watch(engine)
+        self._tasks.append(asyncio.create_task(worker.metrics.budgets.keep_fresh()))
         worker.following = following
         worker.place = Place(url, settings.data, settings.partitions)
         worker.engine = engine

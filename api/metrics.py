@@ -21,6 +21,7 @@ from prometheus_client import (
     multiprocess,
 )
 
+from api.budget_metrics import BudgetLevels
 from api.event_metrics import BUCKETS, EventCounts
 from decision.deciding import Answer
 from decision.reasons import Degradation, Reason, Status
@@ -51,6 +52,7 @@ class Metrics:
             "tino_next_action_seconds", "From the first byte of a request to its answer.", buckets=BUCKETS, registry=own
         )
         self.events = EventCounts(own)
+        self.budgets = BudgetLevels(own)
         self._hits = Counter("tino_cache_hits", "Customers found in memory.", registry=own)
         self._misses = Counter("tino_cache_misses", "Customers loaded from Redis.", registry=own)
         self._evictions = Counter("tino_cache_evictions", "Customers that left memory for others.", registry=own)
@@ -123,6 +125,7 @@ class Metrics:
         self._flying.set(self.in_flight)
         self._full.set(self._high_water is not None and self._high_water.reached)
         self.events.refresh()
+        self.budgets.refresh()
         for kind, count in self._answers.items():
             self._decisions.labels(*kind).inc(count)
         self._answers.clear()
