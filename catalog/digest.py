@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from catalog.budgets import Budget
 from catalog.models import ModelFile
+from catalog.policies import ContactPolicy
 from catalog.spec import Catalog
 
 
@@ -29,18 +31,17 @@ def digest(spec: Catalog, models: Mapping[str, ModelFile]) -> str:
     for score in canonical.get("scores", {}).values():
         score["parts"] = list(score["parts"].items())
     actions = canonical.pop("actions", {})
-    for name, policy in canonical.get("contact_policies", {}).items():
-        if spec.contact_policies[name].calendar is not None:
-            policy["timezone"] = spec.contact_policies[name].timezone or spec.timezone
-        if "per" in policy:
-            policy["per"] = sorted(policy["per"])
-        policy["scope"] = {key: sorted(names) for key, names in policy.get("scope", {}).items()}
+    caps: dict[str, Mapping[str, ContactPolicy | Budget]]
+    caps = {"contact_policies": spec.contact_policies, "budgets": spec.budgets}
+    for section, declared in caps.items():
+        for name, cap in canonical.get(section, {}).items():
+            if declared[name].calendar is not None:
+                cap["timezone"] = declared[name].timezone or spec.timezone
+            if "per" in cap:
+                cap["per"] = sorted(cap["per"])
+            cap["scope"] = {key: sorted(names) for key, names in cap.get("scope", {}).items()}
     if spec.quiet:
         canonical["timezone"] = spec.timezone if spec.names_zone else None
-    for name, budget in canonical.get("budgets", {}).items():
-        if spec.budgets[name].calendar is not None:
-            budget["timezone"] = spec.budgets[name].timezone or spec.timezone
-        budget["scope"] = {key: sorted(names) for key, names in budget.get("scope", {}).items()}
     if spec.control_group is not None:
         canonical["control_group"] |= {"salt": spec.control_salt, "purposes": sorted(spec.control_purposes)}
     for name, model in canonical.get("models", {}).items():
