@@ -147,8 +147,10 @@ if state ~= '' then
     redis.call('SET', STATE, state)
   end
 end
-for place, count in ipairs(takes or {}) do
-  redis.call('HINCRBY', KEYS[first_account + place], 'left', -count)
+if takes then
+  for place, count in ipairs(takes) do
+    redis.call('HINCRBY', KEYS[first_account + place], 'left', -count)
+  end
 end
 if body_hash ~= '' then
   redis.call('SET', REQUEST, cmsgpack.pack({body_hash, decision_id, entry}), 'EX', REQUEST_KEPT_S)

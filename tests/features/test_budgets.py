@@ -15,6 +15,7 @@ from features.accounts import KEPT_MS, SCRIPT, SHARES, Account, Accounts, Counte
 from features.budgets import Budgets
 from features.commit import Commit, Committed, Moved, Outcome, Repeated, Short
 from features.deadline import Deadline
+from features.errors import StoreTimeout
 from features.keys import Layout, budget_key
 from features.ledger import Ledger
 from features.link import Link
@@ -200,6 +201,26 @@ async def test_whoever_asks_for_the_same_waits_for_the_same(link: Link, layout: 
     found = await asyncio.gather(*(budgets.obtain(budget, NOW, 4, 1, patient()) for _ in range(20)))
     assert found == [1] * 20
     assert (await accounts_of(link, layout, budget).counter()).moves == 1
+
+
+async def test_who_has_no_time_is_told_and_the_others_go_on(link: Link, layout: Layout, budgets: Budgets) -> None:
+    budget = daily(50)
+    patiently = asyncio.create_task(budgets.obtain(budget, NOW, 4, 1, patient()))
+    await asyncio.sleep(0)  # it has begun
+    with pytest.raises(StoreTimeout):
+        await budgets.obtain(budget, NOW, 4, 1, Deadline(0.0))
+    assert await patiently == 1
+
+
+async def test_a_transfer_that_nobody_waits_for_any_more_is_finished(
+    link: Link, layout: Layout, budgets: Budgets
+) -> None:
+    budget = daily(50)
+    with pytest.raises(StoreTimeout):
+        await budgets.obtain(budget, NOW, 4, 1, Deadline(0.0))
+    assert await budgets.obtain(budget, NOW, 4, 1, patient()) == 1
+    counter = await accounts_of(link, layout, budget).counter()
+    assert (counter.moves, counter.open) == (1, {})
 
 
 async def test_used_up_is_remembered_for_a_period_and_a_limit(link: Link, layout: Layout, budgets: Budgets) -> None:
