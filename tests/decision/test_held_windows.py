@@ -13,7 +13,7 @@ from decision.decide import decide
 from decision.policy import lasting
 from decision.request import NextActionRequest, resolve
 from decision.view import view_of
-from features.customer import Consent, Customer, micros, with_contacts
+from features.customer import Consent, Contact, Customer, micros, with_contacts
 from tests.decision.plans import plan_of
 
 HOUR = 3_600_000_000
@@ -47,7 +47,8 @@ steps = st.lists(
 @example([(17 * HOUR // 2, "email"), (HOUR // 2, "web"), (11 * HOUR // 2, "web")], 50)  # held is older than both
 def test_no_window_holds_more_than_its_limit(asked: Sequence[tuple[int, str]], kept_anyway: int) -> None:
     customer = Customer({"email": "a@example.com"}, {"service": Consent(True, 1)})
-    now, view, granted = START, None, []
+    now, view = START, None
+    granted: list[Contact] = []
     for number, (passed, channel) in enumerate(asked):
         now += passed
         view = view_of(PLAN, customer, view)
