@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from api.problems import Problem
 from features.customer import Contact, moment
+from features.holds import Became, became
 
 Place = tuple[int, int]
 MILLION = 1_000_000
@@ -28,7 +29,13 @@ class ResponseAnswer(BaseModel):
 
 
 class ContactAnswer(BaseModel):
+    """`valid_until` is when the answer with it expired, null where nothing ends it; `became` what it came to: `open`
+    (nothing is known yet), `seen`, `delivered`, `failed` or `expired` (nothing was known by then).
+    """
+
     at: str
+    valid_until: str | None
+    became: Became
     action: str
     channel: str
     group: str
@@ -44,12 +51,15 @@ class ContactsAnswer(BaseModel):
     next: str | None
 
 
-def page(contacts: tuple[Contact, ...], limit: int, cursor: str | None) -> ContactsAnswer:
-    """Up to `limit` contacts after `cursor`. Newest first, by their times. Raises Problem."""
+def page(contacts: tuple[Contact, ...], limit: int, cursor: str | None, now: int) -> ContactsAnswer:
+    """Up to `limit` contacts after `cursor`, newest first by their times, as they stand at `now`, in microseconds since
+    1970. Raises Problem.
+    """
     after = None if cursor is None else _read(cursor)
     newest_first = [(place, each) for place, each in reversed(_placed(contacts)) if after is None or place < after]
     shown, rest = newest_first[:limit], newest_first[limit:]
-    return ContactsAnswer(contacts=[_told(each) for _, each in shown], next=_written(shown[-1][0]) if rest else None)
+    told = [_told(each, now) for _, each in shown]
+    return ContactsAnswer(contacts=told, next=_written(shown[-1][0]) if rest else None)
 
 
 def _placed(contacts: tuple[Contact, ...]) -> list[tuple[Place, Contact]]:
@@ -61,9 +71,11 @@ def _placed(contacts: tuple[Contact, ...]) -> list[tuple[Place, Contact]]:
     return placed
 
 
-def _told(contact: Contact) -> ContactAnswer:
+def _told(contact: Contact, now: int) -> ContactAnswer:
     return ContactAnswer(
         at=timestamp(contact.at),
+        valid_until=timestamp(contact.at + contact.valid_for) if contact.valid_for else None,
+        became=became(contact, now),
         action=contact.action,
         channel=contact.channel,
         group=contact.group,

@@ -79,6 +79,6 @@ def routes(worker: Worker) -> APIRouter:
         cursor: Annotated[str | None, Query(max_length=100)] = None,
     ) -> ContactsAnswer:
         _, snapshot = await known(customer_id)
-        return page(snapshot.customer.contacts, limit, cursor)
+        return page(snapshot.customer.contacts, limit, cursor, worker.ready_engine.store.now_for(snapshot))
 
     return router

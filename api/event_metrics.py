@@ -10,7 +10,7 @@ from api.event_answers import REFUSED, STORED, EventAnswer
 
 BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 OTHER = "other"
-UNKNOWN_TYPE = "unknown_type"
+UNKNOWN_TYPE, LATE = "unknown_type", "late"
 
 
 class EventCounts:
@@ -20,12 +20,16 @@ class EventCounts:
         self._events = Counter("tino_events", "Events answered.", ("status",), registry=registry)
         self._types = Counter("tino_events_stored", "Events stored, by type.", ("type",), registry=registry)
         self._codes = Counter("tino_events_refused", "Events refused, by reason.", ("code",), registry=registry)
+        self._late = Counter(
+            "tino_events_late", "Events by which a contact counts though its answer had expired.", registry=registry
+        )
         self._latency = Histogram(
             "tino_events_seconds", "From a request's body to its answer.", buckets=BUCKETS, registry=registry
         )
         self._told: Tally[str] = Tally()
         self._stored: Tally[str] = Tally()
         self._refused: Tally[str] = Tally()
+        self._were_late = 0
         self._took = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
 
@@ -37,6 +41,7 @@ class EventCounts:
         for each, kind in zip(told, types, strict=True):
             if each.status == STORED:
                 self._stored[OTHER if UNKNOWN_TYPE in each.notes else kind] += 1
+                self._were_late += LATE in each.notes
             elif each.status == REFUSED:
                 self._refused[each.code] += 1
 
@@ -49,6 +54,8 @@ class EventCounts:
             for label, count in tally.items():
                 counter.labels(label).inc(count)
             tally.clear()
+        self._late.inc(self._were_late)
+        self._were_late = 0
         # As observing each would, for which there is no public way.
         for bucket, count in zip(self._latency._buckets, self._took, strict=True):
             bucket.inc(count)

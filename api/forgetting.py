@@ -132,7 +132,7 @@ def _sum(counts: Iterable[int | None]) -> int | None:
 def _head(known: dict[str, Any], customer: Customer, now: int) -> bytes:
     """An object that is still open: the rest of the state, to be followed by what is recorded."""
     del known["contacts"], known["next"]
-    contacts = page(customer.contacts, len(customer.log), None).contacts
+    contacts = page(customer.contacts, len(customer.log), None, now).contacts
     told = {
         "exported_at": moment(now),
         "customer": known,

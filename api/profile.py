@@ -105,7 +105,7 @@ def profile(plan: Plan, customer_id: str, customer: Customer, now: int) -> dict[
     """As ProfileAnswer, at `now`, in microseconds since 1970."""
     seen = view_of(plan, customer).at(now)
     known = profile_of(plan, plan.frame(seen.attributes, {}, moment(now)))
-    contacts = page(customer.contacts, MOST_CONTACTS, None)
+    contacts = page(customer.contacts, MOST_CONTACTS, None, now)
     told = as_stated(customer_id, customer)
     for purpose, each in told["consents"].items():
         each["earlier"] = [consent(before) for before in customer.earlier.get(purpose, ())]

@@ -73,8 +73,6 @@ class Action(Declared):
     """Something worth doing for a customer: an offer, a nudge, a reminder, a task for a human."""
 
     unsupported: ClassVar[dict[str, str]] = {
-        "obeys_caps": "every action obeys contact policies",
-        "counts_toward_caps": "every contact counts",
         "for_each": "declare one action each",
     }
 
@@ -82,6 +80,12 @@ class Action(Declared):
     group: Name | None = Field(default=None, description="A label that contact policies and reports can name.")
     purpose: Name | None = Field(
         default=None, description="Why the customer is contacted; overrides the channel's purpose."
+    )
+    obeys_caps: bool = Field(
+        default=True, description="`false`: no contact policy holds it back, such as a receipt. Default: true."
+    )
+    counts_toward_caps: bool = Field(
+        default=True, description="`false`: its contacts count in no limit of a contact policy. Default: true."
     )
     eligible: Expression | None = Field(
         default=None,

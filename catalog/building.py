@@ -14,6 +14,7 @@ from catalog.keeping import kept_of
 from catalog.loading import LoadedCatalog, load_catalog
 from catalog.models import ModelPropensity
 from catalog.plan import (
+    LATE,
     LIFETIME,
     After,
     BudgetPlan,
@@ -92,8 +93,11 @@ class _Builder:
             policies=policies,
             policy_names=tuple(policy.name for policy in policies),
             budgets=tuple(self._budget(name, budget) for name, budget in spec.budgets.items()),
+            limits=tuple(policy.limit for policy in policies),
+            customer_limits=tuple(number for number, policy in enumerate(policies) if policy.customers is not None),
             keys=self._keys(),
-            history=max((self._asked_for(), *(policy.reach for policy in policies if not policy.lifetime))),
+            history=max((self._asked_for(), *map(self._matters_for, policies))),
+            reach=max((policy.reach for policy in policies if not policy.lifetime), default=0),
             pausing=any(policy.after for policy in policies),
             asking=any(True for rule in self._catalog.checked.values() for _ in asked(rule.tree)),
             propensity=np.array([_constant(action) for _ in every_channel for action in actions]),
@@ -156,6 +160,7 @@ class _Builder:
                 valid_for=None if valid_for is None else valid_for // timedelta(microseconds=1),
                 content=self._catalog.templates[treatment_id(name, channel)],
                 keys=self._keys_of(name, channel),
+                counts_toward_caps=action.counts_toward_caps,
             )
         return grid
 
@@ -268,8 +273,38 @@ class _Builder:
         window = LIFETIME if calendar is None else LONGEST[calendar.unit]
         for span in (policy.rolling, policy.pause):
             window = window if span is None else span // timedelta(microseconds=1)
-        limit = 1 if policy.limit is None else policy.limit
-        return Policy(name, limit, window, scope, self._mask(covered), self._per(policy, covered), calendar, after)
+        obeying = [each for each in covered if self._spec.actions[each.action].obeys_caps]
+        return Policy(
+            name=name,
+            limit=1 if policy.limit is None else policy.limit,
+            window=window,
+            scope=scope,
+            blocks=self._mask(obeying),
+            per=self._per(policy, obeying),
+            calendar=calendar,
+            after=after,
+            counted=self._mask(each for each in covered if each.counts_toward_caps),
+            counting=policy.counts or "",
+            customers=self._customer_limit(name, policy),
+        )
+
+    def _customer_limit(self, name: str, policy: ContactPolicy) -> Program | None:
+        return None if policy.customer_limit is None else self._program(f"contact_policies.{name}.customer_limit")
+
+    def _matters_for(self, policy: Policy) -> int:
+        """For how long after it was made a contact matters to the policy; for how much longer those do that were
+        confirmed is looked at one by one.
+        """
+        if policy.after is not None:
+            return policy.reach
+        longest = 0
+        for bit in bits(policy.counted):
+            treatment = self._treatments[bit]
+            if treatment is not None and policy.confirmed_by(treatment.direction) and treatment.valid_for:
+                longest = max(longest, treatment.valid_for + LATE)
+            elif not policy.lifetime:
+                longest = max(longest, policy.reach)
+        return longest
 
     def _covered(self, scope: Scope) -> list[Treatment]:
         return [
@@ -289,11 +324,11 @@ class _Builder:
         zone = policy.timezone or self._spec.timezone
         return Calendar(policy.calendar, None if zone == CUSTOMERS else _zone(zone))
 
-    def _per(self, policy: ContactPolicy, covered: Iterable[Treatment]) -> Per | None:
+    def _per(self, policy: ContactPolicy, obeying: Iterable[Treatment]) -> Per | None:
         if not policy.per:
             return None
         blocks: dict[Values, int] = {}
-        for treatment in covered:
+        for treatment in obeying:
             values = tuple(treatment.labels[label] for label in policy.labels)
             blocks[values] = blocks.get(values, 0) | 1 << treatment.bit
         return Per(policy.labels, tuple(source for _, source in policy.expressions()), blocks)

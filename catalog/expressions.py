@@ -49,6 +49,8 @@ def sites(spec: Catalog) -> Iterator[Site]:
     for name, policy in spec.contact_policies.items():
         for tail, source in policy.expressions():
             yield Site(("contact_policies", name, *tail), source, KEY)
+        if policy.customer_limit is not None:
+            yield Site(("contact_policies", name, "customer_limit"), policy.customer_limit, "int")
 
 
 def check_expressions(

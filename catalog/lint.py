@@ -9,7 +9,7 @@ from catalog.models import ModelPropensity
 from catalog.nodes import Path
 from catalog.policies import Scope
 from catalog.report import Report
-from catalog.spec import Catalog
+from catalog.spec import DEFAULT_CONTROL_PURPOSE, Catalog
 from catalog.template_checks import renders_bare
 from catalog.templates import has_markup
 from rules.checking import CheckedRule
@@ -55,8 +55,23 @@ def _lint_action(
     if all(rule.always is not False for rule in rules) and contradictory(rule.tree for rule in rules):
         gates = " and ".join(f"`{gate}`" for gate in GATES if getattr(action, gate) is not None)
         report.warning("never", path, f"{gates} can't all be true: `{name}` is never chosen", at_key=True)
+    if not action.obeys_caps:
+        _lint_uncapped(spec, name, report)
     for channel, treatment in action.treatments.items():
         _lint_treatment(spec, name, channel, set(treatment.content), report)
+
+
+def _lint_uncapped(spec: Catalog, name: str, report: Report) -> None:
+    """What holds customers of the control group back is marketing; without such a group, what is called so."""
+    marketing = spec.control_purposes or (DEFAULT_CONTROL_PURPOSE,)
+    channels = (channel for channel in spec.actions[name].treatments if channel in spec.channels)
+    purposes = (spec.purpose_of(name, channel) for channel in channels)
+    purpose = next((purpose for purpose in purposes if purpose in marketing), None)
+    if purpose is not None:
+        message = (
+            f"`{name}` obeys no contact policy, though its purpose is `{purpose}`: nothing limits how often it comes"
+        )
+        report.warning("uncapped", ("actions", name, "obeys_caps"), message)
 
 
 def _lint_treatment(spec: Catalog, action: str, channel: str, content: set[str], report: Report) -> None:

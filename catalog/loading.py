@@ -17,6 +17,7 @@ from catalog.expressions import check_expressions
 from catalog.lint import lint
 from catalog.model_checks import check_models
 from catalog.models import ModelFile
+from catalog.policy_checks import check_counting
 from catalog.references import check_references
 from catalog.report import Report
 from catalog.sources import Sources, read_sources, sources_of
@@ -33,8 +34,9 @@ class LoadedCatalog:
 
     `checked` maps paths (`derived.x` first and in order, `aggregates.<name>.where`, `segments.<name>`,
     `scores.<name>.parts.<name>.value`, `actions.<name>.eligible`, `channels.<name>.address`,
-    `actions.<name>.context_weights.<name>.when`) to checked rules; `templates` maps treatment ids to their content,
-    ready to be rendered; `models` maps names to the models' files; `digest` names everything the catalog means.
+    `actions.<name>.context_weights.<name>.when`, `contact_policies.<name>.per`) to checked rules; `templates` maps
+    treatment ids to their content, ready to be rendered; `models` maps names to the models' files; `digest` names
+    everything the catalog means.
     `values` and `texts` are what it was loaded from: the plain values of all files together, and each file's text by
     its path.
     """
@@ -98,6 +100,7 @@ def _load(read: Callable[[], Sources], now: datetime | None, trained: bool) -> t
     if spec is None:
         return report, None
     check_references(spec, report)
+    check_counting(spec, report)
     kept = check_aggregates(spec, report)
     environment, checked = check_expressions(spec, kept, report)
     check_templates(spec, report, _declared_names(report))

@@ -34,7 +34,7 @@ class Treatment:
     """One action on one channel. `purpose` None means that no consent is asked.
 
     `valid_for` is how long an answer with it stands, in microseconds; None where nothing limits it. `keys` are the
-    expressions, as text, by which policies tell its contacts apart.
+    expressions, as text, by which policies tell its contacts apart; without `counts_toward_caps` no limit counts them.
     """
 
     bit: int
@@ -48,6 +48,7 @@ class Treatment:
     valid_for: int | None
     content: Content
     keys: tuple[str, ...]
+    counts_toward_caps: bool
 
     @property
     def labels(self) -> dict[str, str]:
@@ -63,8 +64,13 @@ class Treatment:
 
 LIFETIME = 2**62  # microseconds: a window that no contact ever leaves
 LIFETIME_MS = 100 * 365 * 24 * 3600 * 1000
+LATE = 24 * 3600 * 1_000_000  # microseconds for which a contact that nobody saw while it stood may still turn out seen
 
 Values = tuple[str, ...]
+Counting = tuple[int, Values, str]
+"""A policy that counts a contact, by number, the values of the labels that tell its counters apart, and the kind of
+response that has to confirm it, "" where it counts as decided.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,9 @@ class Policy:
     With `calendar`, at most that many in each of its units; `window` is then longer than any of these. With `after` it
     is no cap: what it covers is paused for `window` by what it says; `limit` is then 1.
     `scope` maps a label (direction, channel, group, action, treatment) to the values counted and blocked; `blocks` is
-    the mask of the treatments it blocks. With `per` there are many counters, each with that limit.
+    the mask of the treatments it blocks, `counted` of those whose contacts it counts. With `per` there are many
+    counters, each with that limit. `counting` is what a contact counts as: decision, impression or delivery; "" leaves
+    it to its direction. `customers` computes each customer's own limit, where that is lower.
     """
 
     name: str
@@ -115,6 +123,9 @@ class Policy:
     per: Per | None = None
     calendar: Calendar | None = None
     after: After | None = None
+    counted: int = 0
+    counting: str = ""
+    customers: Program | None = None
 
     @property
     def reach(self) -> int:
@@ -127,6 +138,14 @@ class Policy:
 
     def counts(self, labels: Mapping[str, str]) -> bool:
         return all(labels[label] in values for label, values in self.scope.items())
+
+    def confirmed_by(self, direction: str) -> str:
+        """The kind of response from which on a contact counts, "" where it counts as decided. Nobody tells of the
+        delivery of what the caller shows.
+        """
+        if self.counting == "decision" or (direction == "outbound" and not self.counting):
+            return ""
+        return "delivered" if self.counting == "delivery" and direction == "outbound" else "impression"
 
 
 class Period(NamedTuple):
@@ -256,9 +275,11 @@ class Plan:
     """A compiled catalog. Vectors have one element per bit of the treatment grid.
 
     `needs` maps (`customer` or `context`, attribute) to the treatments whose texts can't do without it.
-    `keys` computes, by its text, each expression that tells the counters of a policy apart; `history` is the longest
-    reach of any policy that isn't for a lifetime, and of any rule that asks about contacts, in microseconds; `pausing`
-    says whether any policy has an `after`, `asking` whether any rule asks about contacts.
+    `limits` are those of the policies, `customer_limits` the numbers of those that customers may have lowered.
+    `keys` computes, by its text, each expression that tells the counters of a policy apart; `history` is for how long
+    after it was made any contact matters to policies that aren't for a lifetime, confirmed late or not, and to rules
+    that ask about contacts, in microseconds; `reach` is the longest window of the former, with what `after` adds;
+    `pausing` says whether any policy has an `after`, `asking` whether any rule asks about contacts.
     `factors` holds propensity, value and lever once more, as Python floats; `ranking` the declared treatments with the
     priority they have without context weights, highest first, of equal ones in the order of their bits. `scored` maps a
     model to the treatments whose propensity it gives; in `propensity`, `factors` and `ranking` these have 1, the most
@@ -290,8 +311,11 @@ class Plan:
     policies: tuple[Policy, ...]
     policy_names: tuple[str, ...]
     budgets: tuple[BudgetPlan, ...]
+    limits: tuple[int, ...]
+    customer_limits: tuple[int, ...]
     keys: Mapping[str, Program]
     history: int
+    reach: int
     pausing: bool
     asking: bool
     propensity: Vector
@@ -313,7 +337,7 @@ class Plan:
     scores: Mapping[str, ScorePlan]
     names_zone: bool
     quiet: tuple[QuietHours, ...]
-    counting: dict[object, tuple[tuple[int, Values], ...]] = field(default_factory=dict)  # memory of decision.policy
+    counting: dict[object, tuple[Counting, ...]] = field(default_factory=dict)  # memory of decision.counters
     shapes: dict[object, Any] = field(default_factory=dict)  # memory of decision.request
     dated: dict[int, int] = field(default_factory=dict)  # treatments of each mask in the schedule
 
@@ -323,9 +347,9 @@ class Plan:
 
         Aggregates that are for ever don't make an unknown visitor stay for ever.
         """
-        if any(policy.lifetime and policy.blocks & self.unasked for policy in self.policies):
+        if any(policy.lifetime and policy.counted & self.unasked for policy in self.policies):
             return LIFETIME_MS
-        counted = max(self.history, *(series.horizon for series in self.aggregates.series), 0)
+        counted = max(self.history, self.reach, *(series.horizon for series in self.aggregates.series), 0)
         return counted // 1000 + 24 * 3600 * 1000
 
     @property

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from catalog.calendar import Unit
 from catalog.event_types import EventName
-from catalog.fields import Declared, Duration, NameOrNames, must
+from catalog.fields import Declared, Duration, Expression, NameOrNames, must
 from rules.types import shown, valid_zone
 
 MAX_LIMIT = 1_000_000
@@ -68,6 +68,12 @@ def _pause(pause: timedelta | None, others: ValidationInfo) -> timedelta | None:
     if pause is not None and others.data.get("after", True) is None:
         raise PydanticCustomError("must", "has no meaning without `after`: say after what")
     return pause
+
+
+def _of_a_limit(given: Any, others: ValidationInfo) -> Any:
+    if given is not None and others.data.get("after"):
+        raise _beside("after", "it says something of a limit")
+    return given
 
 
 def _times(raw: object) -> object:
@@ -158,10 +164,6 @@ class ContactPolicy(Declared):
     strictest policy wins.
     """
 
-    unsupported: ClassVar[dict[str, str]] = {
-        "counts": "a contact counts from the decision that grants it",
-    }
-
     after: After | None = Field(
         default=None, description="Instead of `limit` and its window: the outcomes after which there is a `pause`."
     )
@@ -169,6 +171,16 @@ class ContactPolicy(Declared):
         default=None,
         validate_default=True,
         description="How many contacts are allowed in the window; 0 means never.",
+    )
+    customer_limit: Annotated[Expression | None, AfterValidator(_of_a_limit)] = Field(
+        default=None,
+        description="CEL giving the customer's own limit, an int, such as `customer.most_emails_a_week`, that counts "
+        "where it is lower than `limit`.",
+    )
+    counts: Annotated[Literal["decision", "impression", "delivery"] | None, AfterValidator(_of_a_limit)] = Field(
+        default=None,
+        description="What a contact counts from: the `decision`, its first `impression`, or its `delivery`. Default: "
+        "`decision` outbound, `impression` inbound.",
     )
     lifetime: Annotated[bool | None, BeforeValidator(_lifetime), WithJsonSchema({"const": True})] = Field(
         default=None, description="`true` instead of `rolling`: all contacts ever count."

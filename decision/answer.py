@@ -51,14 +51,26 @@ def action_of(pick: Pick) -> dict[str, Any]:
 
 
 def contacts_of(decision: Decision, decision_id: str) -> tuple[Contact, ...]:
-    """One that is held counts from the moment on at which it may be sent."""
-    added = []
+    """One that is held counts from the moment on at which it may be sent. A policy's key that has no value for the
+    customer has none in the contact: such an action obeys no policy.
+    """
+    added, known = [], decision.keys
     for pick in decision.granted:
         treatment = pick.treatment
-        keys = tuple([(key, decision.keys[key]) for key in treatment.keys]) if treatment.keys else ()
-        labels = (treatment.action, treatment.channel, treatment.group, treatment.direction)
-        at = decision.now if pick.not_before is None else pick.not_before
-        added.append(Contact(at, *labels, decision_id, keys))
+        keys = tuple([(key, known[key]) for key in treatment.keys if key in known]) if treatment.keys else ()
+        added.append(
+            Contact(
+                decision.now if pick.not_before is None else pick.not_before,
+                treatment.action,
+                treatment.channel,
+                treatment.group,
+                treatment.direction,
+                decision_id,
+                keys,
+                valid_for=treatment.valid_for or 0,
+                counts_toward_caps=treatment.counts_toward_caps,
+            )
+        )
     return tuple(added)
 
 

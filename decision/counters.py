@@ -1,6 +1,6 @@
 """Counters: which of a policy's counters a contact belongs to, by what it was labelled with when it was made. Pure."""
 
-from catalog.plan import Plan, Policy, Values
+from catalog.plan import Counting, Plan, Policy
 from features.customer import Labels
 
 MOST_REMEMBERED = 100_000
@@ -8,25 +8,32 @@ MOST_REMEMBERED = 100_000
 KeyValues = tuple[str | None, ...]
 
 
-def counting(plan: Plan, labels: Labels) -> tuple[tuple[int, Values], ...]:
-    """The policies, by number, that count a contact with these labels, which are those of contact time, each with the
-    values of the labels by which it tells counters apart.
+def counting(plan: Plan, labels: Labels) -> tuple[Counting, ...]:
+    """The policies that count a contact with these labels, which are those of contact time, or what came of it.
+
+    Nothing has to confirm a contact whose answer had no end, for its place could not be held till then.
     """
     if labels.keys:
-        labels = Labels(labels.action, labels.channel, labels.group, labels.direction)
+        labels = Labels(
+            labels.action,
+            labels.channel,
+            labels.group,
+            labels.direction,
+            (),
+            labels.valid_for,
+            labels.counts_toward_caps,
+        )
     known = plan.counting.get(labels)
     if known is None:
-        named = {
-            "direction": labels.direction,
-            "channel": labels.channel,
-            "group": labels.group,
-            "action": labels.action,
-            "treatment": f"{labels.action}/{labels.channel}",
-        }
+        named = labels.named
         known = tuple(
-            (number, () if policy.per is None else policy.per.values(named))
+            (
+                number,
+                () if policy.per is None else policy.per.values(named),
+                policy.confirmed_by(labels.direction) if labels.valid_for and policy.after is None else "",
+            )
             for number, policy in enumerate(plan.policies)
-            if policy.counts(named)
+            if policy.counts(named) and (labels.counts_toward_caps or policy.after is not None)
         )
         if len(plan.counting) < MOST_REMEMBERED:
             plan.counting[labels] = known

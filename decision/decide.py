@@ -15,7 +15,7 @@ from decision.arbitration import NOTHING_SCORED, Arbiter, Chosen, draws, in_cont
 from decision.budgets import ENOUGH, Left, Purse
 from decision.content import render
 from decision.gates import Candidates, address, pass_gates
-from decision.policy import Allowance, keys_of
+from decision.policy import Allowance, keys_of, limits_of
 from decision.reasons import EMPTIED_BY, Degradation, Gate, Reason, Status
 from decision.request import Ask, Slot
 from decision.time_budget import Fits, Usual, what_fits
@@ -109,7 +109,8 @@ def decide(
     frame = plan.frame(view.attributes, ask.context, moment(now), view.history)
     candidates = pass_gates(plan, shape, view, frame, now)
     keys = keys_of(plan, frame)
-    allowance = Allowance(plan, view.counted, keys, now, frame.zone, view.responded)
+    limits = limits_of(plan, frame)
+    allowance = Allowance(plan, view.counted, keys, now, frame.zone, view.responded, view.holds, limits)
     left = allowance.least(wanted)
     purse = Purse(plan.budgets, budgets) if budgets else None
     run = _Run(plan, ask, frame, seed, score)

@@ -11,7 +11,7 @@ from catalog.plan import BudgetPlan, Plan
 from decision.answer import answer_body, contacts_of, outbox_entries
 from decision.budgets import ENOUGH, Left, taken
 from decision.decide import Decision, InForce, decide, no_scores
-from decision.policy import KEPT_ANYWAY, lasting
+from decision.lasting import KEPT_ANYWAY, lasting
 from decision.reasons import Degradation, Reason, Status
 from decision.record import answer_in, record_body
 from decision.request import Ask, NextActionRequest, RequestError

@@ -52,7 +52,7 @@ def responded(plan: Plan, labels: Sequence[Labels], log: Iterable[Logged]) -> Re
         if not contact.responses:
             continue
         each = labels[contact.labels]
-        for number, values in counting(plan, each):
+        for number, values, _ in counting(plan, each):
             policy = plan.policies[number]
             if policy.after is None or not any(policy.after.looks_at(response.kind) for response in contact.responses):
                 continue
@@ -101,7 +101,7 @@ def still_pausing(plan: Plan, labels: Labels, contact: Logged, now: int) -> bool
     """Whether what came of `contact` may still pause something at `now` or later."""
     if not contact.responses:
         return False
-    for number, _ in counting(plan, labels):
+    for number, _, _ in counting(plan, labels):
         policy = plan.policies[number]
         if policy.after is None:
             continue

@@ -175,9 +175,10 @@ def _score(score: ScoreValue) -> dict[str, Any]:
 
 
 def _contact(contact: Contact) -> dict[str, Any]:
-    """Without `responses` where there were none."""
+    """Without what is as it mostly is: `responses` where there were none, `valid_for` without an end, and so on."""
     told = {**msgspec.structs.asdict(contact), "responses": list(map(msgspec.structs.asdict, contact.responses))}
-    return told if contact.responses else {name: value for name, value in told.items() if name != "responses"}
+    usual = {"responses": [], "valid_for": 0, "counts_toward_caps": True}
+    return {name: value for name, value in told.items() if name not in usual or value != usual[name]}
 
 
 def _spelled(scores: Scores) -> list[tuple[int, float]]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catalog.plan import Plan
+from decision.counted import Counted, Holds, counted_more, counted_times, held_until
 from decision.pauses import Responded, responded
-from decision.policy import Counted, counted_more, counted_times
 from features.aggregates import values_at
 from features.customer import Customer, moment
 from rules.history import Contacted, History
@@ -19,8 +19,8 @@ from rules.types import fits
 
 @dataclass(slots=True)
 class View:
-    """A customer as one plan sees them: the attributes that fit the declared types, the contacts each policy counts,
-    what came of those that a policy with a pause counts, and what rules may ask about all of them.
+    """A customer as one plan sees them: the attributes that fit the declared types, the contacts each policy counts and
+    those that keep a place, what came of those that a policy with a pause counts, and what rules may ask about all.
 
     `stored` are the attributes without aggregates. `attributes` are true from `since` until `until` (exclusive,
     microseconds); `at` brings them up to date. `held` remembers, by index, the rows that the attributes alone leave: as
@@ -31,6 +31,7 @@ class View:
     customer: Customer
     stored: dict[str, Any]
     counted: tuple[Counted, ...]
+    holds: Holds
     responded: Responded
     history: History
     attributes: dict[str, Any] = field(default_factory=dict, compare=False)
@@ -91,18 +92,22 @@ def _history(plan: Plan, customer: Customer) -> History:
     return {action: Contacted(moment(at), frozenset(responses[action])) for action, at in last.items()}
 
 
-def _counted(plan: Plan, customer: Customer) -> tuple[tuple[Counted, ...], Responded]:
+_OfContacts = tuple[tuple[Counted, ...], Holds, Responded]
+
+
+def _counted(plan: Plan, customer: Customer) -> _OfContacts:
     labels, log = customer.labels, customer.log
-    return counted_times(plan, labels, log), responded(plan, labels, log)
+    return counted_times(plan, labels, log), held_until(plan, labels, log), responded(plan, labels, log)
 
 
-def _counted_more(plan: Plan, customer: Customer, before: View) -> tuple[tuple[Counted, ...], Responded]:
+def _counted_more(plan: Plan, customer: Customer, before: View) -> _OfContacts:
     """Mostly contacts were added, of which nothing can have come yet; all else is counted anew."""
     known, labels, log = before.customer.log, before.customer.labels, customer.log
     if log is known and customer.labels is labels:
-        return before.counted, before.responded
+        return before.counted, before.holds, before.responded
     if log[: len(known)] == known and customer.labels[: len(labels)] == labels:
         added = log[len(known) :]
         if not any(contact.responses for contact in added):
-            return counted_more(plan, before.counted, customer.labels, added), before.responded
+            counted, holds = counted_more(plan, (before.counted, before.holds), customer.labels, added)
+            return counted, holds, before.responded
     return _counted(plan, customer)

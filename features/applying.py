@@ -42,7 +42,8 @@ class Sent(msgspec.Struct, frozen=True, gc=False):
 class Result(msgspec.Struct, frozen=True, gc=False):
     """What became of an event. `status` is stored, duplicate or refused; a refusal has a stable `code`, the JSON
     pointer of the field and says in `detail` what would be right. `notes` are told of stored ones: `unknown_type` (the
-    catalog doesn't declare it), `too_old` (no window reaches back to it), `no_contact` (there is none that it answers).
+    catalog doesn't declare it), `too_old` (no window reaches back to it), `no_contact` (there is none that it answers),
+    `late` (from it on a contact counts in a limit, but its answer had expired before).
     """
 
     status: str
@@ -111,8 +112,10 @@ def _answering(plan: Plan, customer: Customer, event: Event) -> tuple[Customer, 
         return customer, () if event.type in aggregates.declared else ("unknown_type",)
     if not event.decision_id and event.type not in NO_MORE:
         return customer, ()
-    customer, answers = answered(customer, event, plan)
-    return customer, () if answers or not event.decision_id else ("no_contact",)
+    customer, found = answered(customer, event, plan)
+    if found.late:
+        return customer, ("late",)
+    return customer, () if found.any or not event.decision_id else ("no_contact",)
 
 
 def _happened(sent: Sent, now: int) -> int:

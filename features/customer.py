@@ -36,7 +36,8 @@ class Contact(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `decision` is the id of the decision that granted it, 32 hex digits. `keys` are the values, at that moment, of the
     expressions by which contact policies tell contacts apart: pairs of an expression's text and its value. `responses`
-    are what came of it, one of a kind.
+    are what came of it, one of a kind. `valid_for` is how long the answer with it stood, in microseconds, 0 for no end;
+    without `counts_toward_caps` no limit counts it.
     """
 
     at: int
@@ -47,16 +48,43 @@ class Contact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     decision: str
     keys: tuple[tuple[str, str], ...] = ()
     responses: tuple[Response, ...] = ()
+    valid_for: int = 0
+    counts_toward_caps: bool = True
+
+    @property
+    def labels(self) -> "Labels":
+        return Labels(
+            self.action,
+            self.channel,
+            self.group,
+            self.direction,
+            self.keys,
+            self.valid_for,
+            self.counts_toward_caps,
+        )
 
 
 class Labels(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What contact policies tell contacts apart by; `keys` as in Contact."""
+    """What contact policies tell contacts apart by; `keys` and all after them as in Contact."""
 
     action: str
     channel: str
     group: str
     direction: str
     keys: tuple[tuple[str, str], ...] = ()
+    valid_for: int = 0
+    counts_toward_caps: bool = True
+
+    @property
+    def named(self) -> dict[str, str]:
+        """By the names that catalogs have for them."""
+        return {
+            "direction": self.direction,
+            "channel": self.channel,
+            "group": self.group,
+            "action": self.action,
+            "treatment": f"{self.action}/{self.channel}",
+        }
 
 
 class Logged(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -128,9 +156,17 @@ class Customer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def _spelled(contact: Logged, labels: Labels) -> Contact:
-    action, channel, group, direction = labels.action, labels.channel, labels.group, labels.direction
     return Contact(
-        contact.at, action, channel, group, direction, contact.decision.hex(), labels.keys, contact.responses
+        contact.at,
+        labels.action,
+        labels.channel,
+        labels.group,
+        labels.direction,
+        contact.decision.hex(),
+        labels.keys,
+        contact.responses,
+        labels.valid_for,
+        labels.counts_toward_caps,
     )
 
 
@@ -257,7 +293,7 @@ def with_contacts(
         if len(labels) > len(log) + _SPARE_LABELS:
             labels, log = _only_used(labels, log)
     for contact in added:
-        label = Labels(contact.action, contact.channel, contact.group, contact.direction, contact.keys)
+        label = contact.labels
         try:
             number = labels.index(label)
         except ValueError:

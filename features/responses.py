@@ -1,13 +1,14 @@
 """Responses: what customers did about a contact, kept with the contact that it answers. Pure."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from catalog.plan import Plan
 from features.customer import Consent, Customer, Labels, Logged, Response, with_consent
 from features.events import Event
+from features.holds import confirms_late
 from features.series import LARGEST
 
 NO_MORE = frozenset({"unsubscribed", "complained"})
@@ -15,26 +16,35 @@ MILLION = 1_000_000
 _MOST = 2**63 - 1
 
 
-def answered(customer: Customer, event: Event, plan: Plan) -> tuple[Customer, bool]:
-    """`customer` with `event` kept at the contacts of the decision that it names, and whether there are any.
+class Found(NamedTuple):
+    """Whether there are `any` contacts that an event answers, and it confirms one that had expired by then, `late`."""
+
+    any: bool
+    late: bool
+
+
+def answered(customer: Customer, event: Event, plan: Plan) -> tuple[Customer, Found]:
+    """`customer` with `event` kept at the contacts of the decision that it names, and what was found of them.
 
     Of a decision with several contacts, the properties `action`, `channel` and `treatment` say which are meant.
     `unsubscribed` and `complained` are also a no to the purpose of the contact, or to every purpose where that can't be
     told.
     """
-    log, found = customer.log, []
+    log, found, late = customer.log, [], False
     if event.decision_id:
         decision, changed = bytes.fromhex(event.decision_id), list(log)
         for place, contact in enumerate(log):
-            if contact.decision == decision and _is_meant(customer.labels[contact.labels], event.properties):
+            labels = customer.labels[contact.labels]
+            if contact.decision == decision and _is_meant(labels, event.properties):
+                late = late or confirms_late(plan, labels, contact, event)
                 changed[place] = _with_response(contact, event)
-                found.append(customer.labels[contact.labels])
+                found.append(labels)
         customer = msgspec.structs.replace(customer, log=tuple(changed)) if found else customer
     if event.type in NO_MORE:
         named = [_purposes(plan, labels) for labels in found] or [plan.purposes]
         for purpose in dict.fromkeys(purpose for purposes in named for purpose in purposes):
             customer = with_consent(customer, purpose, Consent(False, event.at, event.type))
-    return customer, bool(found)
+    return customer, Found(bool(found), late)
 
 
 def _is_meant(labels: Labels, properties: Mapping[str, Any]) -> bool:

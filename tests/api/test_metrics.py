@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from api.event_answers import EventAnswer
 from api.metrics import Metrics
 from decision.deciding import Answer
 from decision.reasons import Degradation, Reason, Status
@@ -57,6 +58,14 @@ def test_what_is_counted() -> None:
         "tino_in_flight": 3,
     }.items():
         assert value(text, name) == expected, name
+
+
+def test_what_was_seen_too_late_is_counted() -> None:
+    metrics = Metrics()
+    told = [EventAnswer(str(n), "stored", notes=notes) for n, notes in enumerate([(), ("late",), ("too_old", "late")])]
+    metrics.events.answered(told, ["impression"] * 3, 0.001)
+    for _ in range(2):
+        assert value(metrics.text().decode(), "tino_events_late_total") == 2
 
 
 def test_requests_are_counted(server: Server, client: httpx.Client, customer_id: str) -> None:

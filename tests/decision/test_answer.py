@@ -157,7 +157,7 @@ def test_contacts_and_messages_are_of_what_was_granted(plan: Plan) -> None:
     customer = Customer({"name": "Ana", "email": "a@example.com", "spend": 2.0}, {"marketing": Consent(True, 5)})
     _, decision = decided(plan, customer, context={"page": "home"})
     assert contacts_of(decision, ID) == (
-        Contact(NOW, "a", "web", "g", "inbound", ID),
+        Contact(NOW, "a", "web", "g", "inbound", ID, valid_for=1800 * 1_000_000),
         Contact(NOW, "b", "email", "", "outbound", ID),
     )
     (message,) = map(json.loads, outbox_entries(plan, decision, ID, "c-1"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from catalog.calendar import Unit, unit_at
 from decision.answer import contacts_of
 from decision.decide import decide
-from decision.policy import lasting
+from decision.lasting import lasting
 from decision.request import NextActionRequest, resolve
 from decision.view import view_of
 from features.customer import Consent, Contact, Customer, micros, with_contacts
@@ -30,10 +30,10 @@ actions:
   news: {value: 9, treatments: {email: {t: News}, push: {t: News}, web: {t: News}}}
   tip: {value: 8, treatments: {email: {t: Tip}, web: {t: Tip}}}
 contact_policies:
-  a-few-hours: {limit: 2, rolling: 5h, scope: {direction: [inbound, outbound]}}
-  a-day: {limit: 3, calendar: day, scope: {direction: [inbound, outbound]}}
+  a-few-hours: {limit: 2, rolling: 5h, counts: decision, scope: {direction: [inbound, outbound]}}
+  a-day: {limit: 3, calendar: day, counts: decision, scope: {direction: [inbound, outbound]}}
   e-mails: {limit: 1, rolling: 9h, scope: {channel: email}}
-  ever: {limit: 7, lifetime: true, per: action, scope: {direction: [inbound, outbound]}}
+  ever: {limit: 7, lifetime: true, counts: decision, per: action, scope: {direction: [inbound, outbound]}}
 """)
 SEVERAL, DAY, EMAILS, EVER = PLAN.policies
 LIMIT = {"web": 2, "push": 1, "email": 1}

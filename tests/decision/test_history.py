@@ -109,8 +109,9 @@ def test_rules_hold_as_the_contacts_so_far_say(steps: list[tuple[int, str | None
 def test_contacts_are_kept_as_long_as_rules_ask_about_them() -> None:
     week = _catalog({"is-1": 'contacted("a", duration("168h")) && contacted("b", duration("1h"))'})
     policies = "contact_policies: {p: {limit: 1, rolling: 3d, scope: {channel: web}}}\n"
-    assert plan_of(week + policies).history == 168 * 3600 * SECOND
-    assert plan_of(week.replace("168h", "1h") + policies).history == 3 * 24 * 3600 * SECOND
+    hour = 3600 * SECOND
+    assert plan_of(week + policies).history == 168 * hour
+    assert plan_of(week.replace("168h", "1h") + policies).history == 24 * hour + hour // 2  # for late impressions
     assert plan_of(_catalog({"is-1": 'responded("a", "click")'})).history == 0
 
 

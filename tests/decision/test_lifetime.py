@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from decision.engine import Engine
-from decision.policy import KEPT_ANYWAY
+from decision.lasting import KEPT_ANYWAY
 from decision.request import NextActionRequest
 from features.customer import Customer, with_attributes
 from features.deadline import Deadline

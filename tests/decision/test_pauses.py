@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from catalog.plan import After, Plan
+from decision.lasting import SWEEP, lasting
 from decision.pauses import Responses, last_pausing
-from decision.policy import SWEEP, lasting
 from decision.view import view_of
 from features.customer import Contact, Customer, Response, with_contacts
 from tests.customers import SOME_DECISION, customer_of

@@ -11,17 +11,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from catalog.plan import Plan, Treatment
-from decision.policy import (
-    KEPT_ANYWAY,
-    LONGEST_KEY,
-    SWEEP,
-    Allowance,
-    counted_times,
-    counts_after,
-    keys_of,
-    lasting,
-    remaining,
-)
+from decision.counted import counted_times
+from decision.lasting import KEPT_ANYWAY, SWEEP, lasting
+from decision.policy import LONGEST_KEY, Allowance, counts_after, keys_of, remaining
 from decision.view import view_of
 from features.customer import Contact, Customer, moment, with_contacts
 from tests.customers import SOME_DECISION, customer_of
@@ -288,9 +280,9 @@ def test_a_window_is_open_at_its_old_end() -> None:
     for at, left in (
         (NOW - day - 1, 3), (NOW - day, 3), (NOW - day + 1, 2), (NOW - 1, 2), (NOW, 2), (NOW + 1, 2),
     ):  # fmt: skip
-        assert remaining(policy, [at], since) == left, NOW - at
-    assert remaining(policy, [NOW - day, NOW - day, NOW - day + 1, NOW, NOW + day], since) == 0
-    assert remaining(policy, [NOW] * 5, since) == -2
+        assert remaining(policy.limit, [at], since) == left, NOW - at
+    assert remaining(policy.limit, [NOW - day, NOW - day, NOW - day + 1, NOW, NOW + day], since) == 0
+    assert remaining(policy.limit, [NOW] * 5, since) == -2
 
 
 def test_a_copied_allowance_is_taken_from_alone() -> None:
@@ -355,4 +347,4 @@ contact_policies: {{p: {{limit: 1, lifetime: true, scope: {{channel: web}}}}}}
 """)
     century_ms = 100 * 365 * 24 * 3600 * 1000
     assert (plan.lifetime_ms == century_ms) == for_good
-    assert plan.history == 0
+    assert plan.history == (24 * 3600 + 1800) * SECOND  # while it is valid, and then for late impressions

@@ -20,7 +20,7 @@ from catalog.plan import Plan
 from decision.answer import contacts_of
 from decision.content import render
 from decision.decide import Decision, decide
-from decision.policy import KEPT_ANYWAY, lasting
+from decision.lasting import KEPT_ANYWAY, lasting
 from decision.request import NextActionRequest, resolve
 from decision.view import view_of
 from features.aggregates import values_at

@@ -1,0 +1,63 @@
+"""Holds: a contact that counts only once it was seen, or delivered, keeps its place until it is. Pure.
+
+Until the response that confirms it is known, it counts as happening now, in every window, for as long as the answer
+with it stands: whoever got that answer may still show it. After that it counts nothing, unless it is confirmed late.
+Confirmed, it counts at the time of the first such response, never before it was made. One whose delivery failed is
+given back at once, unless it was confirmed all the same.
+"""
+
+from enum import StrEnum
+
+from catalog.plan import Plan
+from features.customer import Contact, Labels, Logged
+from features.events import Event
+
+SEEN, DELIVERED = "impression", "delivered"
+_FAILED = frozenset({"failed", "bounced"})
+
+
+class Became(StrEnum):
+    """What a contact came to: nothing is known of an OPEN one yet, nor was, while it stood, of an EXPIRED one."""
+
+    OPEN = "open"
+    SEEN = "seen"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+def became(contact: Contact, now: int) -> Became:
+    kinds = {response.kind for response in contact.responses}
+    if SEEN in kinds:
+        return Became.SEEN
+    if DELIVERED in kinds:
+        return Became.DELIVERED
+    if kinds & _FAILED:
+        return Became.FAILED
+    return Became.EXPIRED if contact.valid_for and now >= contact.at + contact.valid_for else Became.OPEN
+
+
+def confirmed_at(contact: Logged, kind: str) -> int | None:
+    """Since when `contact` counts where a response of `kind` confirms it, in microseconds; None if none is known."""
+    for response in contact.responses:
+        if response.kind == kind:
+            return max(response.first, contact.at)
+    return None
+
+
+def is_held(contact: Logged, kind: str) -> bool:
+    """Whether it keeps its place as long as its answer stands."""
+    return not any(response.kind == kind or response.kind in _FAILED for response in contact.responses)
+
+
+def confirms_late(plan: Plan, labels: Labels, contact: Logged, event: Event) -> bool:
+    """Whether `event`, about `contact`, is what confirms it for some limit, but after its answer had expired."""
+    if not labels.valid_for or not labels.counts_toward_caps or event.at < contact.at + labels.valid_for:
+        return False
+    if any(response.kind == event.type for response in contact.responses):
+        return False
+    named = labels.named
+    return any(
+        policy.after is None and policy.confirmed_by(labels.direction) == event.type and policy.counts(named)
+        for policy in plan.policies
+    )
