@@ -28,6 +28,7 @@ from catalog.bundle import bundle_of
 from catalog.loading import LoadedCatalog, check_catalog, load_catalog
 from cli_deliver import deliver_command
 from cli_events import backfill_command, import_events_command
+from cli_pressure import pressure_command
 from commands import (
     MOST_REPORTED,
     CatalogArgument,
@@ -41,6 +42,7 @@ from commands import (
     moment_of,
     opened_store,
     out,
+    period_of,
     print_diagnostics,
     progress_bar,
     redis_at,
@@ -55,7 +57,6 @@ from decision.engine import Engine
 from decision.request import NextActionRequest, resolve
 from features.catalogs import CatalogStore
 from features.columns import BadRow, Columns
-from features.customer import micros
 from features.importing import import_customers
 from features.link import Link
 from features.reload import reload
@@ -73,6 +74,7 @@ app.command("train")(train_command)
 importing.command("events")(import_events_command)
 app.command("backfill")(backfill_command)
 app.command("deliver")(deliver_command)
+app.command("pressure")(pressure_command)
 
 SECONDS = 5.0
 
@@ -285,10 +287,7 @@ def replay(
     """Make recorded decisions again, from their records alone; fails if one doesn't come out the same."""
     if (since is None) == (not decision_ids) or (until is not None and since is None):
         raise typer.BadParameter("name decisions, or a period by --since")
-    begin = None if since is None else micros(moment_of(since, "--since"))
-    end = None if until is None else micros(moment_of(until, "--until"))
-    if begin is not None and end is not None and end <= begin:
-        raise typer.BadParameter(f"{until} is not after {since}", param_hint="--until")
+    begin, end = period_of(since, until)
     directory = data_at(catalog, data)
     with failing_plainly(), redis_of(directory) as url:
         place = Place(url, directory, load_settings().partitions)

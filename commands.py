@@ -19,6 +19,7 @@ from catalog.loading import LoadedCatalog, load_catalog
 from decision.request import RequestError
 from features import redis_probe
 from features.columns import ImportFileError
+from features.customer import micros
 from features.errors import StoreError
 from features.opening import open_store
 from features.redis_server import EmbeddedRedis, socket_for
@@ -72,6 +73,15 @@ def moment_of(now: str | None, option: str = "--now") -> datetime:
     except ValueError:
         raise typer.BadParameter(f"{now!r} is not a time such as 2017-10-01T09:00", param_hint=option) from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def period_of(since: str | None, until: str | None) -> tuple[int | None, int | None]:
+    """From when on and before when, in microseconds since 1970; None where open."""
+    begin = None if since is None else micros(moment_of(since, "--since"))
+    end = None if until is None else micros(moment_of(until, "--until"))
+    if begin is not None and end is not None and end <= begin:
+        raise typer.BadParameter(f"{until} is not after {since}", param_hint="--until")
+    return begin, end
 
 
 def data_at(catalog: Path, data: Path | None) -> Path:

@@ -48,6 +48,13 @@ class Metrics:
         self._lost = Counter("tino_lost_commits", "Commits that found the customer changed.", registry=own)
         self._repeated = Counter("tino_repeated", "Requests answered before under their request id.", registry=own)
         self._dry_runs = Counter("tino_dry_runs", "Decisions that were not to count.", registry=own)
+        self._changed = Counter(
+            "tino_policy_changed_winner", "Answers that would be others without this contact policy.", ("policy",),
+            registry=own,
+        )  # fmt: skip
+        self._cost = Counter(
+            "tino_policy_lost_priority", "Priority lost to this contact policy.", ("policy",), registry=own
+        )
         self._latency = Histogram(
             "tino_next_action_seconds", "From the first byte of a request to its answer.", buckets=BUCKETS, registry=own
         )
@@ -99,6 +106,9 @@ class Metrics:
             self._answers[kind] = self._answers.get(kind, 0) + 1
         if answer.lost:
             self._lost.inc(answer.lost)
+        for policy, lost in answer.pressure:
+            self._changed.labels(policy).inc()
+            self._cost.labels(policy).inc(lost)
         for why in answer.degraded:
             count = self._degradation.get(why)
             if count is None:

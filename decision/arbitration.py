@@ -82,7 +82,7 @@ class Arbiter:
         rate, (constant, value, _) = self._plan.exploration_rate, self._plan.factors[bit]
         propensity = self._scored.get(bit, constant)
         probability = rate / count + (1.0 - rate if bit == best else 0.0)
-        return Chosen(bit, propensity, value, self._priority(bit), probability, bit != best)
+        return Chosen(bit, propensity, value, self.priority(bit), probability, bit != best)
 
     def best(self, candidates: int) -> int:
         """The one of highest priority among `candidates`, a mask with at least one bit."""
@@ -92,12 +92,12 @@ class Arbiter:
                 if not rest:
                     return bit
                 other = self._best_constant(rest)
-                its_priority = self._priority(other)
+                its_priority = self.priority(other)
                 return other if its_priority > priority or (its_priority == priority and other < bit) else bit
         return self._best_constant(candidates)
 
     def _rank(self, scored: Mapping[int, float]) -> tuple[tuple[int, float], ...]:
-        ranked = [(bit, self._priority(bit)) for bit in scored]
+        ranked = [(bit, self.priority(bit)) for bit in scored]
         return tuple(sorted(ranked, key=lambda pair: (-pair[1], pair[0])))
 
     def _best_constant(self, candidates: int) -> int:
@@ -125,7 +125,8 @@ class Arbiter:
                 return pair
         raise LookupError("no candidate is a declared treatment")
 
-    def _priority(self, bit: int) -> float:
+    def priority(self, bit: int) -> float:
+        """P × C × V × L of a treatment."""
         plan = self._plan
         weight = 1.0 if self._weights is None else self._weights.listed[bit % plan.width]
         return _priority(plan, bit, weight, self._scored.get(bit))

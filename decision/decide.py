@@ -16,6 +16,7 @@ from decision.budgets import ENOUGH, Left, Purse
 from decision.content import render
 from decision.gates import Candidates, address, pass_gates
 from decision.policy import Allowance, keys_of, limits_of
+from decision.pressure import Pressure
 from decision.reasons import EMPTIED_BY, Degradation, Gate, Reason, Status
 from decision.request import Ask, Slot
 from decision.time_budget import Fits, Usual, what_fits
@@ -64,7 +65,8 @@ class Decision:
     `withheld` is what a customer of the control group would have got instead; `removed` counts the treatments each gate
     took out; `left` is what each contact policy allowed before this answer, of a policy with many counters the least of
     those that the treatments asked for have. `keys` holds the values by which contact policies tell this answer's
-    contacts from others; `scored` is what the models said; `budgets` what was known to be left of budgets.
+    contacts from others; `scored` is what the models said; `budgets` what was known to be left of budgets. `pressure`
+    has, by the number of each contact policy that made the answer another, the priority lost to it.
     """
 
     status: Status
@@ -79,6 +81,7 @@ class Decision:
     keys: dict[str, str]
     scored: Scored
     budgets: Left
+    pressure: Mapping[int, float]
 
     @property
     def degraded(self) -> tuple[Degradation, ...]:
@@ -125,15 +128,15 @@ def decide(
         withheld = run.fill(held, allowance.copy(), purse and purse.copy())
         if withheld:  # else there is nothing to hold back, and nothing for anybody
             candidates.alive &= ~control.withheld
-    granted = run.fill(candidates, allowance, purse)
+    pressure = Pressure()
+    granted = run.fill(candidates, allowance, purse, pressure)
     status, reason = _verdict(plan, wanted, candidates, granted, withheld)
     picks = granted + _fallbacks(plan, ask, granted, frame)
     if picks and status is Status.NOTHING:
         status = Status.FALLBACK
     scored = run.scored or NOTHING
-    return Decision(
-        status, reason, picks, granted, withheld, candidates.removed, left, now, seed, keys, scored, budgets
-    )
+    removed, lost = candidates.removed, pressure.lost
+    return Decision(status, reason, picks, granted, withheld, removed, left, now, seed, keys, scored, budgets, lost)
 
 
 def fallback_only(plan: Plan, ask: Ask, now: int) -> Decision:
@@ -141,7 +144,7 @@ def fallback_only(plan: Plan, ask: Ask, now: int) -> Decision:
     frame = plan.frame({}, ask.context, moment(now))
     picks = _fallbacks(plan, ask, (), frame)
     status = Status.FALLBACK if picks else Status.NOTHING
-    return Decision(status, Reason.DEGRADED, picks, (), (), {}, (), now, 0, {}, NOTHING, ENOUGH)
+    return Decision(status, Reason.DEGRADED, picks, (), (), {}, (), now, 0, {}, NOTHING, ENOUGH, {})
 
 
 class _Run:
@@ -155,22 +158,31 @@ class _Run:
         self._score = score
         self.scored: Scored | None = None
 
-    def fill(self, candidates: Candidates, allowance: Allowance, purse: Purse | None) -> tuple[Pick, ...]:
-        """The picks are taken from `allowance` and `purse`."""
+    def fill(
+        self, candidates: Candidates, allowance: Allowance, purse: Purse | None, pressure: Pressure | None = None
+    ) -> tuple[Pick, ...]:
+        """The picks are taken from `allowance` and `purse`; `pressure` is told what policies change."""
         if not candidates.alive:
             return ()
         plan, slots = self._plan, self._ask.shape.slots
         blocked = allowance.blocked()
-        if blocked:
+        held = candidates.alive & blocked
+        if held:
             candidates.keep(Gate.CONTACT_POLICY, ~blocked)
         if purse is not None:
             candidates.keep(Gate.BUDGET, ~purse.blocked())
-        propensities = self._propensities(candidates) if plan.scored else NOTHING_SCORED
+            held &= ~purse.blocked()
+        propensities = NOTHING_SCORED
+        if plan.scored:
+            propensities = self._propensities(candidates, held)
+            held &= ~self._unscored(held, propensities)
         draw = draws(self._seed) if plan.exploration_rate else never
         arbiter = Arbiter(plan, self._frame, draw, propensities)
         picks: list[Pick] = []
         open_to = candidates.alive
         for place, slot in enumerate(slots, 1):
+            if held & slot.mask and pressure is not None:
+                pressure.weigh(arbiter, held & slot.mask, open_to & slot.mask, allowance.blocking)
             for taken in range(1, slot.limit + 1):
                 pick = self._next(slot, open_to, arbiter, candidates)
                 if pick is None:
@@ -181,21 +193,28 @@ class _Run:
                 allowance.take(pick.treatment)
                 same_action = plan.treatments_of(1 << (pick.treatment.bit % plan.width))
                 open_to = candidates.alive & open_to & ~same_action & ~allowance.blocked()
+                held &= ~same_action
                 if purse is not None:
                     purse.take(pick.treatment)
                     open_to &= ~purse.blocked()
         return tuple(picks)
 
-    def _propensities(self, candidates: Candidates) -> Mapping[int, float]:
-        """What the models give, once for both runs: the second has no other candidates than the first."""
-        asked = candidates.alive & reduce(or_, self._plan.scored.values())
+    def _propensities(self, candidates: Candidates, held: int) -> Mapping[int, float]:
+        """What the models give, once for both runs: the second has no other candidates than the first. What policies
+        hold back is scored too, as what is lost to them would not be known otherwise.
+        """
+        asked = (candidates.alive | held) & reduce(or_, self._plan.scored.values())
         if self.scored is None:
             self.scored = self._score(asked, self._frame) if asked else NOTHING
         found = self.scored.propensities
-        missing = asked & ~sum(1 << bit for bit in found)
+        missing = candidates.alive & asked & ~sum(1 << bit for bit in found)
         if missing:
             candidates.keep(Gate.MODEL, ~missing)
-        return {bit: propensity for bit, propensity in found.items() if candidates.alive >> bit & 1}
+        among = candidates.alive | held
+        return {bit: propensity for bit, propensity in found.items() if among >> bit & 1}
+
+    def _unscored(self, held: int, propensities: Mapping[int, float]) -> int:
+        return held & reduce(or_, self._plan.scored.values()) & ~sum(1 << bit for bit in propensities)
 
     def _next(self, slot: Slot, open_to: int, arbiter: Arbiter, candidates: Candidates) -> Pick | None:
         """The slot's next winner: the best whose content can be rendered, or what exploration draws instead.

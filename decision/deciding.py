@@ -13,7 +13,7 @@ from decision.budgets import ENOUGH, Left, taken
 from decision.decide import Decision, InForce, decide, no_scores
 from decision.lasting import KEPT_ANYWAY, lasting
 from decision.reasons import Degradation, Reason, Status
-from decision.record import answer_in, record_body
+from decision.record import answer_in, pressure_of, record_body
 from decision.request import Ask, NextActionRequest, RequestError
 from decision.view import View, view_of
 from features.attempts import TRIES_BEFORE_TICKET
@@ -27,7 +27,9 @@ from features.store import CustomerStore
 
 @dataclass(slots=True)
 class Answer:
-    """`body` is JSON; the rest is for metrics. `lost` counts commits that found the customer changed meanwhile."""
+    """`body` is JSON; the rest is for metrics. `lost` counts commits that found the customer changed meanwhile;
+    `pressure` is the priority lost to each contact policy that made the answer another.
+    """
 
     body: bytes
     status: Status
@@ -35,6 +37,7 @@ class Answer:
     degraded: tuple[Degradation, ...] = ()
     lost: int = 0
     repeated: bool = False
+    pressure: tuple[tuple[str, float], ...] = ()
 
 
 RequestIdentity = tuple[bytes, bytes]
@@ -141,7 +144,10 @@ class Deciding:
         if known is not None:
             known.span = self._span
             known.follows(self._snapshot)
-        return answer_of(self._answer, self._decision, self.lost)
+        answer = answer_of(self._answer, self._decision, self.lost)
+        if self._decision.pressure:
+            answer.pressure = tuple(pressure_of(self.plan, self._decision).items())
+        return answer
 
     def moved(self, known: Snapshot | None) -> None:
         """It doesn't count: decide again, on `known` where it says what is true now."""

@@ -134,15 +134,24 @@ class Allowance:
     def blocked(self) -> int:
         """The treatments that some policy rules out, as bits."""
         mask = 0
-        for policy, left in zip(self._policies, self.left, strict=True):
-            if left <= 0:
-                mask |= policy.blocks
-        for position, spent in self._spent.items():
-            policy, limit = self._policies[position], self._limits[position]
-            for values, count in spent.items():
-                if count >= limit and policy.per:
-                    mask |= policy.per.blocks.get(values, 0)
+        for number, left in enumerate(self.left):
+            if left <= 0 or number in self._spent:
+                mask |= self._blocked_by(number)
         return mask
+
+    def _blocked_by(self, number: int) -> int:
+        policy, limit = self._policies[number], self._limits[number]
+        if self.left[number] <= 0:
+            return policy.blocks
+        mask = 0
+        for values, count in self._spent.get(number, {}).items():
+            if count >= limit and policy.per:
+                mask |= policy.per.blocks.get(values, 0)
+        return mask
+
+    def blocking(self, bit: int) -> tuple[int, ...]:
+        """The policies, by number, that rule the treatment with this bit out."""
+        return tuple(number for number in range(len(self.left)) if self._blocked_by(number) >> bit & 1)
 
     def least(self, wanted: int) -> tuple[int, ...]:
         """What each policy allows; of many counters, the one of a treatment in `wanted` that allows least."""

@@ -23,7 +23,7 @@ from features.customer import Contact, Customer, decode, moment
 from features.profile import ScoreValue, profile_of
 from models.scoring import ModelScores
 
-RECORD_VERSION = 2
+RECORD_VERSION = 3
 
 
 class Scores(msgspec.Struct, frozen=True, array_like=True):
@@ -41,12 +41,14 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     """What came of a decision, apart from the answer itself.
 
     `removed` counts the treatments each gate took out, `left` is what each contact policy allowed before the answer,
-    `withheld` what a customer of the control group would have got, as JSON.
+    `withheld` what a customer of the control group would have got, as JSON. `pressure` has, of each contact policy that
+    made the answer another, the priority lost to it.
     """
 
     removed: Mapping[str, int]
     left: Mapping[str, int]
     withheld: bytes = b"[]"
+    pressure: Mapping[str, float] = {}
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
@@ -114,10 +116,14 @@ def scores_of(scored: ModelScores) -> Scores:
 def outcome_of(plan: Plan, decision: Decision) -> Outcome:
     removed = decision.removed
     left = dict(zip(plan.policy_names, decision.left, strict=True))
-    if not decision.withheld:
+    if not decision.withheld and not decision.pressure:
         return Outcome(removed, left)
     withheld: list[dict[str, Any]] = [action_of(pick) for pick in decision.withheld]
-    return Outcome(removed, left, _request(withheld))
+    return Outcome(removed, left, _request(withheld), pressure_of(plan, decision))
+
+
+def pressure_of(plan: Plan, decision: Decision) -> dict[str, float]:
+    return {plan.policy_names[number]: lost for number, lost in decision.pressure.items()}
 
 
 def read_record(body: bytes) -> Record:
@@ -152,6 +158,7 @@ def as_data(record: Record, plan: Plan | None = None) -> dict[str, Any]:
         "removed": record.outcome.removed,
         "left": record.outcome.left,
         "withheld": orjson.loads(record.outcome.withheld),
+        "pressure": record.outcome.pressure,
         "propensities": {scores.model: _spelled(scores) for scores in record.scores},
         "degraded": list(record.degraded),
         **({"budgets": record.budgets} if record.budgets else {}),

@@ -76,7 +76,8 @@ def replay(plan: Plan, record: Record, models: Models | None = None) -> list[Dif
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:
-    return {"removed": outcome.removed, "left": outcome.left, "withheld": _json(outcome.withheld)}
+    parts = {"removed": outcome.removed, "left": outcome.left, "pressure": outcome.pressure}
+    return {**parts, "withheld": _json(outcome.withheld)}
 
 
 def _json(body: bytes) -> Any:

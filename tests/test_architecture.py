@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("api", "archive", "bench", "catalog", "channels", "decision", "examples", "features", "models", "rules")
-FRONTS = {"service", "cli", "cli_deliver", "cli_events", "commands"}
+FRONTS = {"service", "cli", "cli_deliver", "cli_events", "cli_pressure", "commands"}
 
 # Replay rests on these: time and randomness are arguments, what they read and write is what they are given.
 PURE_DECISION = (

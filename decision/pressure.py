@@ -1,0 +1,32 @@
+"""Cap pressure: what contact policies cost, told for each answer that would have been another without them. Pure.
+
+A slot is under pressure where the best of its candidates, had no policy held anything back, is one that policies hold
+back. What is lost is its priority less that of the best one left, or all of it where none is. Each policy that holds
+that treatment back is charged with the whole loss: lifting one of several would not bring it back, and which of them to
+look at is for a person to say. So the losses of policies don't add up to what would be gained without any.
+
+The comparison is between the two bests: what exploration draws, and what can't be rendered, are no doing of a policy.
+"""
+
+from collections.abc import Callable
+
+from decision.arbitration import Arbiter
+
+Blocking = Callable[[int], tuple[int, ...]]
+"""The numbers of the policies that hold back the treatment of a bit."""
+
+
+class Pressure:
+    """Adds up what is lost while one answer is put together, by the policy's number."""
+
+    def __init__(self) -> None:
+        self.lost: dict[int, float] = {}
+
+    def weigh(self, arbiter: Arbiter, held: int, left: int, blocking: Blocking) -> None:
+        """One slot: of its candidates, policies hold back `held` and leave `left`, both as bits; `held` has one."""
+        best = arbiter.best(held | left)
+        if not held >> best & 1:
+            return
+        lost = arbiter.priority(best) - (arbiter.priority(arbiter.best(left)) if left else 0.0)
+        for number in blocking(best):
+            self.lost[number] = self.lost.get(number, 0.0) + lost
