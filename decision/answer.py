@@ -6,6 +6,7 @@ import orjson
 
 from catalog.plan import Plan
 from decision.decide import Decision, Pick
+from decision.held_back import HeldBack
 from decision.reasons import Degradation
 from features.customer import Contact, moment
 
@@ -15,19 +16,24 @@ def answer_body(
 ) -> bytes:
     """The body of the response. `decision_id` is None for an answer that was not recorded (dry run, degraded)."""
     until = decision.valid_until
-    return orjson.dumps(
-        {
-            "decision_id": decision_id,
-            "customer_id": customer_id,
-            "status": decision.status,
-            "reason": decision.reason,
-            "actions": [action_of(pick) for pick in decision.picks],
-            "valid_until": None if until is None else moment(until),
-            "degraded": degraded,
-            "catalog": plan.digest,
-        },
-        option=orjson.OPT_UTC_Z,
-    )
+    answer: dict[str, Any] = {
+        "decision_id": decision_id,
+        "customer_id": customer_id,
+        "status": decision.status,
+        "reason": decision.reason,
+        "actions": [action_of(pick) for pick in decision.picks],
+        "valid_until": None if until is None else moment(until),
+        "degraded": degraded,
+        "catalog": plan.digest,
+    }
+    if decision.held_back is not None:
+        answer["held_back"] = _held_back(decision.held_back)
+    return orjson.dumps(answer, option=orjson.OPT_UTC_Z)
+
+
+def _held_back(told: HeldBack) -> dict[str, Any]:
+    at = told.eligible_at
+    return {"gate": told.gate, "by": told.by, "eligible_at": None if at is None else moment(at)}
 
 
 def action_of(pick: Pick) -> dict[str, Any]:

@@ -17,7 +17,8 @@ class Purse:
     """What budgets still allow while one answer is put together: its picks count against each other."""
 
     def __init__(self, budgets: Iterable[BudgetPlan], left: Left) -> None:
-        self._left = [(budget.blocks, left[budget.name]) for budget in budgets if budget.name in left]
+        self._budgets = [budget for budget in budgets if budget.name in left]
+        self._left = [(budget.blocks, left[budget.name]) for budget in self._budgets]
 
     def blocked(self) -> int:
         """The treatments that some budget has nothing left for, as bits."""
@@ -27,13 +28,17 @@ class Purse:
                 mask |= blocks
         return mask
 
+    def spent(self) -> list[BudgetPlan]:
+        """The budgets that have nothing left."""
+        return [budget for budget, (_, left) in zip(self._budgets, self._left, strict=True) if left <= 0]
+
     def take(self, treatment: Treatment) -> None:
         """`treatment` has been picked."""
         self._left = [(blocks, left - (blocks >> treatment.bit & 1)) for blocks, left in self._left]
 
     def copy(self) -> "Purse":
         other = Purse((), ENOUGH)
-        other._left = self._left
+        other._budgets, other._left = self._budgets, self._left
         return other
 
 

@@ -15,6 +15,7 @@ from decision.arbitration import NOTHING_SCORED, Arbiter, Chosen, draws, in_cont
 from decision.budgets import ENOUGH, Left, Purse
 from decision.content import render
 from decision.gates import Candidates, address, pass_gates
+from decision.held_back import HeldBack, held_back
 from decision.policy import Allowance, keys_of, limits_of
 from decision.pressure import Pressure
 from decision.reasons import EMPTIED_BY, Degradation, Gate, Reason, Status
@@ -66,7 +67,8 @@ class Decision:
     took out; `left` is what each contact policy allowed before this answer, of a policy with many counters the least of
     those that the treatments asked for have. `keys` holds the values by which contact policies tell this answer's
     contacts from others; `scored` is what the models said; `budgets` what was known to be left of budgets. `pressure`
-    has, by the number of each contact policy that made the answer another, the priority lost to it.
+    has, by the number of each contact policy that made the answer another, the priority lost to it; `held_back` says,
+    where nothing was granted, by what.
     """
 
     status: Status
@@ -82,6 +84,7 @@ class Decision:
     scored: Scored
     budgets: Left
     pressure: Mapping[int, float]
+    held_back: HeldBack | None
 
     @property
     def degraded(self) -> tuple[Degradation, ...]:
@@ -113,7 +116,11 @@ def decide(
     candidates = pass_gates(plan, shape, view, frame, now)
     keys = keys_of(plan, frame)
     limits = limits_of(plan, frame)
-    allowance = Allowance(plan, view.counted, keys, now, frame.zone, view.responded, view.holds, limits)
+
+    def allowance_at(moment: int) -> Allowance:
+        return Allowance(plan, view.counted, keys, moment, frame.zone, view.responded, view.holds, limits)
+
+    allowance = allowance_at(now)
     left = allowance.least(wanted)
     purse = Purse(plan.budgets, budgets) if budgets else None
     run = _Run(plan, ask, frame, seed, score)
@@ -135,8 +142,14 @@ def decide(
     if picks and status is Status.NOTHING:
         status = Status.FALLBACK
     scored = run.scored or NOTHING
+    told = None
+    if not granted and not withheld:
+        spent = purse.spent() if purse is not None else ()
+        told = held_back(plan, candidates, view, frame, now, spent, allowance_at)
     removed, lost = candidates.removed, pressure.lost
-    return Decision(status, reason, picks, granted, withheld, removed, left, now, seed, keys, scored, budgets, lost)
+    return Decision(
+        status, reason, picks, granted, withheld, removed, left, now, seed, keys, scored, budgets, lost, told
+    )
 
 
 def fallback_only(plan: Plan, ask: Ask, now: int) -> Decision:
@@ -144,7 +157,7 @@ def fallback_only(plan: Plan, ask: Ask, now: int) -> Decision:
     frame = plan.frame({}, ask.context, moment(now))
     picks = _fallbacks(plan, ask, (), frame)
     status = Status.FALLBACK if picks else Status.NOTHING
-    return Decision(status, Reason.DEGRADED, picks, (), (), {}, (), now, 0, {}, NOTHING, ENOUGH, {})
+    return Decision(status, Reason.DEGRADED, picks, (), (), {}, (), now, 0, {}, NOTHING, ENOUGH, {}, None)
 
 
 class _Run:

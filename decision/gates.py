@@ -17,21 +17,26 @@ from rules.programs import Frame, Program
 
 @dataclass(slots=True)
 class Candidates:
-    """The treatments still alive, and how many each gate took out. `held` are those that would be sent later, each mask
-    with the moment: when quiet hours are over.
+    """The treatments still alive, and those that each gate took out, as bits. `held` are those that would be sent
+    later, each mask with the moment: when quiet hours are over.
     """
 
     alive: int
-    removed: dict[str, int] = field(default_factory=dict)
+    taken: dict[Gate, int] = field(default_factory=dict)
     emptied_by: Gate | None = None
     held: tuple[tuple[int, int], ...] = ()
 
     def keep(self, gate: Gate, mask: int) -> None:
         before, self.alive = self.alive, self.alive & mask
         if self.alive != before:
-            self.removed[gate] = self.removed.get(gate, 0) + (before ^ self.alive).bit_count()
+            self.taken[gate] = self.taken.get(gate, 0) | (before ^ self.alive)
             if not self.alive:
                 self.emptied_by = gate
+
+    @property
+    def removed(self) -> dict[str, int]:
+        """How many each gate took out."""
+        return {gate: mask.bit_count() for gate, mask in self.taken.items()}
 
 
 def pass_gates(plan: Plan, shape: Shape, view: View, frame: Frame, now: int) -> Candidates:

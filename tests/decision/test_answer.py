@@ -149,8 +149,8 @@ def test_what_is_no_record_is_refused(body: bytes) -> None:
 def test_a_record_of_another_format_is_refused(plan: Plan) -> None:
     request, decision = decided(plan, Customer(), context={"page": "home"})
     body = record_body(plan, request, b"", decision, ID, b"{}")
-    with pytest.raises(RecordError, match="format 3"):
-        read_record(body[:1] + b"\x03" + body[2:])
+    with pytest.raises(RecordError, match=f"format {RECORD_VERSION + 1}"):
+        read_record(body[:1] + bytes([RECORD_VERSION + 1]) + body[2:])
 
 
 def test_contacts_and_messages_are_of_what_was_granted(plan: Plan) -> None:
