@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from catalog.plan import Plan, QuietHours, Treatment
 from decision.gates import address
-from decision.policy import Allowance
+from decision.policy import Allowance, limits_of
 from decision.quiet import quiet_until
 from decision.view import view_of
 from features.customer import Customer, Labels, Logged, moment
@@ -122,7 +122,8 @@ def _undisturbed(
         if waiting is not None:
             return waiting
     labels: Labels = customer.labels[contact.labels]
-    allowance = Allowance(plan, view.counted, dict(labels.keys), now, frame.zone, view.responded)
+    keys, limits = dict(labels.keys), limits_of(plan, frame)
+    allowance = Allowance(plan, view.counted, keys, now, frame.zone, view.responded, view.holds, limits)
     return Release(Unsent.CONTACT_POLICY) if allowance.blocked() >> treatment.bit & 1 else SEND
 
 

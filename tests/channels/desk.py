@@ -32,7 +32,7 @@ from tests.decision.plans import LOADED, plan_of
 PATIENT = 30.0
 CATALOG = """
 timezone: Europe/Berlin
-customer: {email: string, phone: string, timezone: string}
+customer: {email: string, phone: string, timezone: string, most: int}
 context: {tel: string}
 purposes: [marketing, service]
 channels:
@@ -51,6 +51,8 @@ actions:
 contact_policies:
   daily: {limit: 4, rolling: 1d, scope: {direction: outbound}}
   per-number: {limit: 1, rolling: 1d, per: context.tel, scope: {channel: call}}
+  own: {limit: 9, customer_limit: customer.most, rolling: 7d, scope: {channel: email}}
+  briefs: {limit: 2, rolling: 7d, counts: delivery, scope: {action: brief}}
   annoyed: {after: {outcome: dismiss}, pause: 30d, scope: {channel: email}}
 """
 NOON = "2026-03-10T11:00Z"  # noon in Berlin

@@ -116,6 +116,10 @@ async def limit_falls(desk: Desk, body: dict[str, Any]) -> None:
     await desk.serve(CATALOG.replace("limit: 4", "limit: 1"))
 
 
+async def wants_less(desk: Desk, body: dict[str, Any]) -> None:
+    await desk.knows(most=0)
+
+
 CHANGES: list[tuple[Change, Unsent]] = [
     (opts_out, Unsent.NO_CONSENT),
     (unsubscribes, Unsent.NO_CONSENT),
@@ -129,6 +133,7 @@ CHANGES: list[tuple[Change, Unsent]] = [
     (channel_drops, Unsent.QUIET_HOURS),
     (policy_pauses, Unsent.CONTACT_POLICY),
     (limit_falls, Unsent.CONTACT_POLICY),
+    (wants_less, Unsent.CONTACT_POLICY),
 ]
 
 
@@ -169,6 +174,20 @@ async def test_nothing_changed_and_everything_is_sent(at: At) -> None:
     async with at(MORNING) as desk:
         assert (await desk.deliver()).sent == 2
         assert ids(desk.written())[2:] == ["news/email", "brief/email"]
+
+
+async def test_what_waits_to_be_delivered_holds_its_place(at: At) -> None:
+    """A limit of deliveries falls to one while two wait: the first finds its place taken by the other, and is not sent."""
+    only_brief = CATALOG.replace("  news: {value: 9, treatments: {email: {t: News}}}\n", "")
+    async with at(EVENING) as desk:
+        await desk.serve(only_brief)
+        await desk.knows()
+        await desk.decide("email")
+        await desk.decide("email")
+        await desk.serve(only_brief.replace("briefs: {limit: 2", "briefs: {limit: 1"))
+    async with at(MORNING) as desk:
+        assert dict((await desk.deliver()).unsent) == {Unsent.CONTACT_POLICY: 1}
+        assert ids(desk.written()) == ["brief/email"]  # what was not sent gave its place back to the other
 
 
 async def test_who_has_flown_on_is_let_sleep_there_too(at: At) -> None:
