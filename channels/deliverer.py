@@ -30,9 +30,12 @@ from channels.message import Message, read_message
 from channels.outbox import Outbox, Taken
 from decision.release import Unsent, put_off, released
 from features import applying
-from features.customer import Customer, moment
+from features.absorbing import write
+from features.cache import Snapshot
+from features.commit import Committed
+from features.customer import moment
 from features.deadline import Deadline
-from features.identity import root_of, update
+from features.identity import root_of
 from features.intake import Intake
 from features.store import CustomerStore
 from features.turns import Turns
@@ -166,8 +169,7 @@ class Deliverer:
             await self._drop(entry, message, release.unsent)
             return None
         if release.not_before is not None:
-            await update(self._store, root, self._held_until(message, release.not_before), Deadline(SECONDS))
-            await self._hold(entry, release.not_before)
+            await self._wait_on(entry, message, release.not_before, root, snapshot)
             return None
         outcome = await self._adapted(self._adapter.send(message))
         if isinstance(outcome, Later):
@@ -176,8 +178,15 @@ class Deliverer:
         await self._finish(entry, message, outcome)
         return None
 
-    def _held_until(self, message: Message, until: int) -> Callable[[Customer, int], Customer]:
-        return lambda customer, now: put_off(customer, message.outgoing, until)
+    async def _wait_on(self, entry: Taken, message: Message, until: int, root: str, snapshot: Snapshot) -> None:
+        """Its contact is to count from then on. Where the customer has changed meanwhile, they are looked at again."""
+        customer = put_off(snapshot.customer, message.outgoing, until)
+        if customer is not snapshot.customer:
+            outcome, _ = await write(self._store, root, snapshot, customer, Deadline(SECONDS))
+            if not isinstance(outcome, Committed):
+                await self._outbox.put_off(entry, self._store.clock.now())
+                return
+        await self._hold(entry, until)
 
     async def _was_sent(self, message: Message) -> Sent | None:
         return Sent() if await self._adapter.was_sent(message.id) else None

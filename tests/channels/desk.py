@@ -102,8 +102,10 @@ class Desk:
         results = await self._engine.intake.take(sent, PATIENT)
         assert {result.status for result in results} == {"stored"}
 
-    def deliverer(self, adapter: Adapter, step: Callable[[str], None] = lambda name: None) -> Deliverer:
-        return Deliverer(self.store, InForcePlan(self._catalogs), adapter, say=self.said.append, step=step)
+    def deliverer(
+        self, adapter: Adapter, step: Callable[[str], None] = lambda name: None, kind: type[Deliverer] = Deliverer
+    ) -> Deliverer:
+        return kind(self.store, InForcePlan(self._catalogs), adapter, say=self.said.append, step=step)
 
     async def deliver(self) -> Tally:
         file = File(self.file)

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from channels.deliverer import Deliverer
+from channels.file import File
+from channels.running import deliver_once
 from decision.release import Unsent
 from features.customer import moment
 from features.deadline import Deadline
@@ -177,7 +180,7 @@ async def test_nothing_changed_and_everything_is_sent(at: At) -> None:
 
 
 async def test_what_waits_to_be_delivered_holds_its_place(at: At) -> None:
-    """A limit of deliveries falls to one while two wait: the first finds its place taken by the other, and is not sent."""
+    """A limit of deliveries falls to one while two wait: the first finds its place taken by the other."""
     only_brief = CATALOG.replace("  news: {value: 9, treatments: {email: {t: News}}}\n", "")
     async with at(EVENING) as desk:
         await desk.serve(only_brief)
@@ -204,6 +207,37 @@ async def test_who_has_flown_on_is_let_sleep_there_too(at: At) -> None:
         assert ids(desk.written()) == ["news/email"]
         (contact,) = await desk.contacts()
         assert moment(contact.at).isoformat() == "2026-03-11T14:00:00+00:00"  # it counts from when it went out
+
+
+@pytest.mark.parametrize("why", [Unsent.NO_CONSENT, Unsent.GONE])
+async def test_who_changes_while_they_are_looked_at_is_looked_at_again(at: At, why: Unsent) -> None:
+    """Between the look that finds them asleep, and the commit that moves their contact to the morning there."""
+
+    async def no_records(customer_ids: object) -> None:
+        return None
+
+    async with at(EVENING) as desk:
+        await desk.serve()
+        await desk.knows()
+        await desk.decide("email")
+        await desk.knows(timezone="America/Mexico_City")
+    async with at(MORNING) as desk:
+
+        class Slow(Deliverer):
+            async def _wait_on(self, *words: Any) -> None:
+                if why is Unsent.GONE:
+                    await forget(desk.store, "c-1", lambda: Deadline(PATIENT), no_records)
+                else:
+                    await desk.change(no_consent)
+                await super()._wait_on(*words)
+
+        file = File(desk.file)
+        deliverer = desk.deliverer(file, kind=Slow)
+        await deliver_once(deliverer)
+        file.close()
+        assert (dict(deliverer.tally.unsent), deliverer.tally.held, desk.written()) == ({why: 1}, 0, [])
+        snapshot = await desk.store.snapshot("c-1", Deadline(PATIENT), fresh=True)
+        assert snapshot.customer.known is (why is Unsent.NO_CONSENT)
 
 
 async def test_what_does_not_stand_that_long_is_not_sent_at_all(at: At) -> None:
