@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from features.keys import open_layout
+from features.link import Link
 from features.opening import open_store
 from features.redis_server import EmbeddedRedis
 from features.store import CustomerStore
@@ -27,9 +27,10 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 async def store(redis_url: str, tmp_path: Path) -> AsyncIterator[CustomerStore]:
     """On an empty Redis. What is decided there is made again when the test is over."""
+    link = Link(redis_url)
+    await link.ask("FLUSHALL", within=5)  # before it is opened: layout and clock are written down then
+    await link.close()
     store = await open_store(redis_url)
-    await store.ledger.link.ask("FLUSHALL", within=5)
-    await open_layout(store.ledger.link)  # without it nothing would be found to be made again
     yield store
     await store.ledger.link.close()
     await all_made_again(redis_url, tmp_path, LOADED.values())
