@@ -7,8 +7,9 @@ accounts and on the way than the limit allows, so a budget is never overshot; an
 before having seen that nothing is left anywhere.
 
 How to see that, when there is no looking at all keys at once: the counter first, then every account, then the counter
-again. Whatever goes from one account to another passes the counter, which counts its moves. If these are the same
-before and after, no transfer was open before, and each account was empty when it was looked at, then nothing was left.
+again. What the counter says is on its way to an account is handed over before that is looked at. Whatever leaves an
+account goes through the counter, which counts its moves. If these are the same before and after, the counter had
+nothing left, and each account was empty when it was looked at, then nothing was left anywhere.
 """
 
 import asyncio
@@ -104,9 +105,9 @@ async def _all_that_is_left(accounts: Accounts, partition: int, limit: int) -> i
     for each, transfer in before.open.items():
         await accounts.hand_over(each, transfer)
     found = await accounts.accounts({partition, *before.partitions})
-    returning = {each: account.returning for each, account in found.items() if account.returning is not None}
-    for each, transfer in returning.items():
-        await accounts.bring_back(each, transfer)
+    for each, account in found.items():
+        if account.returning is not None:
+            await accounts.bring_back(each, account.returning)
     own = found.pop(partition)
     richest = max(found, key=lambda each: found[each].left, default=partition)
     if richest != partition and found[richest].left:
@@ -114,6 +115,6 @@ async def _all_that_is_left(accounts: Accounts, partition: int, limit: int) -> i
         if withdrawn is not None:
             await accounts.bring_back(richest, withdrawn)
         return None
-    if before.open or returning or before.given < limit or (await accounts.counter()).moves != before.moves:
+    if before.given < limit or (await accounts.counter()).moves != before.moves:
         return None
     return own.left

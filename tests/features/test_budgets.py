@@ -119,9 +119,10 @@ async def test_so_is_one_back(link: Link, layout: Layout) -> None:
     assert await accounts.withdraw(5) is None
 
 
+@pytest.mark.parametrize("asking", [(3, 9), (9,)])
 @pytest.mark.parametrize("steps", range(4))
 async def test_whoever_dies_while_a_partition_is_given_its_share(
-    link: Link, layout: Layout, budgets: Budgets, steps: int
+    link: Link, layout: Layout, budgets: Budgets, steps: int, asking: tuple[int, ...]
 ) -> None:
     """After none of the steps, after the debit, the credit, and all: the next one gets all there is, and no more."""
     budget, dying = daily(40), accounts_of(link, layout, daily(40))
@@ -136,16 +137,17 @@ async def test_whoever_dies_while_a_partition_is_given_its_share(
         else:
             await dying.credited(3, transfer)
     assert await budgets.left(budget, NOW, patient()) == 40
-    assert await spend(budgets, budget, link, layout, [3, 9] * 40) == 40
+    assert await spend(budgets, budget, link, layout, [*asking] * 41) == 40
     assert await budgets.left(budget, NOW, patient()) == 0
 
 
+@pytest.mark.parametrize("limit", [1, 40])
 @pytest.mark.parametrize("steps", range(4))
 async def test_whoever_dies_while_a_partition_brings_back(
-    link: Link, layout: Layout, budgets: Budgets, steps: int
+    link: Link, layout: Layout, budgets: Budgets, steps: int, limit: int
 ) -> None:
-    budget, dying = daily(40), accounts_of(link, layout, daily(40))
-    given = await dying.give(3, 40, 40)
+    budget, dying = daily(limit), accounts_of(link, layout, daily(limit))
+    given = await dying.give(3, limit, limit)
     assert given
     await dying.hand_over(3, given)
     transfer = Transfer(0, 0)
@@ -158,8 +160,8 @@ async def test_whoever_dies_while_a_partition_brings_back(
             await dying.take_back(3, transfer)
         else:
             await dying.taken_back(3, transfer)
-    assert await budgets.left(budget, NOW, patient()) == 40
-    assert await spend(budgets, budget, link, layout, [9] * 41) == 40
+    assert await budgets.left(budget, NOW, patient()) == limit
+    assert await spend(budgets, budget, link, layout, [9] * (limit + 1)) == limit
     assert await budgets.left(budget, NOW, patient()) == 0
 
 
@@ -312,6 +314,48 @@ async def test_workers_in_a_race_for_all_there_is(link: Link, layout: Layout) ->
     assert granted == 60
     counter = await accounts_of(link, layout, budget).counter()
     assert (counter.given, counter.open) == (60, {})
+
+
+class Interrupted(Accounts):
+    """When the counter is looked at first, another worker brings back what partition 1 has: just before, or after."""
+
+    before = False
+    interrupted = False
+
+    async def counter(self) -> Counter:
+        if self.before:
+            await self._interrupt()
+        found = await super().counter()
+        await self._interrupt()
+        return found
+
+    async def _interrupt(self) -> None:
+        withdrawn = None if self.interrupted else await self.withdraw(1)
+        self.interrupted = True
+        if withdrawn is not None:
+            await self.bring_back(1, withdrawn)
+
+
+class InterruptedBudgets(Budgets):
+    before = False
+
+    def _accounts(self, budget: BudgetPlan, now: int, deadline: Deadline) -> Accounts:
+        accounts = Interrupted(self._link, self._layout, budget.period(now), now, deadline)
+        accounts.before = self.before
+        return accounts
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_what_moves_while_one_looks_is_not_taken_for_gone(
+    link: Link, layout: Layout, budgets: Budgets, before: bool
+) -> None:
+    """When the accounts are looked at they are all empty, and so was the counter when it was last asked for some."""
+    budget = daily(1)
+    assert await budgets.obtain(budget, NOW, 1, 1, patient()) == 1
+    looking = InterruptedBudgets(link, layout)
+    looking.before = before
+    assert await looking.obtain(budget, NOW, 2, 1, patient()) == 1
+    assert looking.spent([budget], NOW) == {}
 
 
 TAKE = """
