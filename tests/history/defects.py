@@ -14,6 +14,7 @@ from tests.history.ways import (
     asked_twice,
     by_a_fast_clock,
     by_turns,
+    cut_and_refused,
     late_and_refused,
     past_all_windows,
     sent_twice,
@@ -22,7 +23,9 @@ from tests.history.ways import (
 
 
 class Defect(NamedTuple):
-    """`text` stands in `file` once, and `instead` in the copy. `rules` are among those that are then violated."""
+    """`text` stands in `file` once, and `instead` in the copy. `rules` are among those that are then violated, on a way
+    that `workers` are needed for.
+    """
 
     name: str
     file: str
@@ -30,6 +33,10 @@ class Defect(NamedTuple):
     instead: str
     way: Callable[[Scene], None]
     rules: frozenset[str]
+
+    @property
+    def workers(self) -> int:
+        return 1 if self.way in (by_a_fast_clock, past_all_windows) else 2
 
 
 def _defect(name: str, file: str, text: str, instead: str, way: Callable[[Scene], None], *rules: str) -> Defect:
@@ -104,6 +111,14 @@ DEFECTS: Sequence[Defect] = (
         "if false then",
         sent_twice,
         "recorded",
+    ),
+    _defect(
+        "a lost commit taken for one that counts",
+        "decision/doubt.py",
+        "    except StoreError:\n        return False",
+        "    except StoreError:\n        return True",
+        cut_and_refused,
+        "acknowledged",
     ),
     _defect(
         "events acknowledged when their time is up",

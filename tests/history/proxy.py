@@ -37,6 +37,8 @@ class Proxy:
         self._thread.start()
         self._passing = asyncio.Event()
         self._passing.set()
+        self._held = threading.Condition()
+        self._holding = b""
         self._server = self._call(asyncio.start_server(self._serve, "127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
@@ -48,11 +50,17 @@ class Proxy:
             if before in (Mode.SWALLOW, Mode.HOLD):
                 self._cut()
             if mode is Mode.HOLD:
+                self._holding = b""
                 self._passing.clear()
             else:
                 self._passing.set()
 
         self._call(change())
+
+    def holds(self, text: bytes, within: float = 30.0) -> None:
+        """Returns when something with `text` in it is held back."""
+        with self._held:
+            assert self._held.wait_for(lambda: text in self._holding, within), f"{text!r} never came"
 
     def cut(self) -> None:
         """All of the worker's connections."""
@@ -98,24 +106,28 @@ class Proxy:
         task.add_done_callback(self._pumps.discard)
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passes: Callable[[], Awaitable[bool]]
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passes: Callable[[bytes], Awaitable[bool]]
     ) -> None:
         """Ends where either side does; what has come in before is passed on all the same."""
         try:
             with contextlib.suppress(OSError):
                 while data := await reader.read(1 << 16):
-                    if await passes():
+                    if await passes(data):
                         writer.write(data)
                         await writer.drain()
         finally:
             self._towards.discard(writer)
             writer.close()
 
-    async def _request(self) -> bool:
+    async def _request(self, data: bytes) -> bool:
+        if not self._passing.is_set():
+            with self._held:
+                self._holding += data
+                self._held.notify_all()
         await self._passing.wait()
         return await self._slowly()
 
-    async def _reply(self) -> bool:
+    async def _reply(self, _: bytes) -> bool:
         return self._mode in (Mode.OPEN, Mode.SLOW) and await self._slowly()
 
     async def _slowly(self) -> bool:

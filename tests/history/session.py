@@ -27,26 +27,40 @@ class Refused(Exception):  # noqa: N818 - as a caller sees it
 
 
 class Session:
-    """`ports` are the workers'. With `chance`, some connections are cut as soon as the request has been sent."""
+    """`ports` are the workers'. With `chance`, some connections are cut as soon as the request has been sent. What is
+    not answered in `tries` is given up.
+    """
 
-    def __init__(self, name: str, folder: Path, ports: Sequence[int], chance: random.Random | None = None) -> None:
+    def __init__(
+        self, name: str, folder: Path, ports: Sequence[int], chance: random.Random | None = None, tries: int = TRIES
+    ) -> None:
         self.name = name
         self._cuts = 0
         self._history = History(folder / f"{name}.jsonl")
         self._ports = ports
         self._chance = chance
+        self._tries = tries
         self._numbers = itertools.count()
         self._connections: dict[int, http.client.HTTPConnection] = {}
 
-    def decide(self, customer: str, key: str, channels: Sequence[str], limit: int = 1, worker: int = 0) -> Completed:
+    def decide(
+        self,
+        customer: str,
+        key: str,
+        channels: Sequence[str],
+        limit: int = 1,
+        worker: int = 0,
+        deadline_ms: int = DEADLINE_MS,
+        tries: int | None = None,
+    ) -> Completed:
         body = {
             "customer_id": customer,
             "channels": list(channels),
             "limit": limit,
             "request_id": key,
-            "deadline_ms": DEADLINE_MS,
+            "deadline_ms": deadline_ms,
         }
-        return self._do(Kind.DECIDE, customer, key, ("POST", "/next-action", body), worker)
+        return self._do(Kind.DECIDE, customer, key, ("POST", "/next-action", body), worker, tries=tries)
 
     def consent(self, customer: str, granted: bool, worker: int = 0) -> Completed:
         """The statement says when it was made, as any that may be sent again has to: so an older one undoes nothing."""
@@ -85,7 +99,7 @@ class Session:
         op = self._fresh("o")
         self._history.write(Invoked(op, kind, customer, key, now(), granted))
         self._cuts = 0
-        outcome, told, unanswered = self._tried(kind, request, worker, tries or TRIES)
+        outcome, told, unanswered = self._tried(kind, request, worker, tries or self._tries)
         done = Completed(op, outcome, now(), told, unanswered, self._cuts)
         self._history.write(done)
         return done
@@ -93,7 +107,9 @@ class Session:
     def _tried(self, kind: Kind, request: tuple[str, str, Any], worker: int, tries: int) -> tuple[Outcome, str, int]:
         for number in range(tries):
             if number:
-                time.sleep(0.02 * number)  # as clients do, so that an outage isn't met by a thousand failures a second
+                time.sleep(
+                    min(0.02 * number, 0.1)
+                )  # as clients do, so that an outage isn't met by a thousand failures a second
             try:
                 told = self._answered(kind, request, self._ports[(worker + number) % len(self._ports)])
             except Refused as refused:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.chaos
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: str(defect.name))
 def test_a_defect_is_found(tmp_path: Path, defect: Defect, capsys: pytest.CaptureFixture[str]) -> None:
     catalog = write_catalog(tmp_path, LIMITS)
-    with Cluster(tmp_path, catalog, workers=2, code=seeded(defect, tmp_path)) as cluster:
+    with Cluster(tmp_path, catalog, defect.workers, code=seeded(defect, tmp_path)) as cluster:
         scene = Scene(cluster, CUSTOMERS[0])
         defect.way(scene)
         scene.close()

@@ -3,6 +3,8 @@
 On the code as it is they must all end without a violation.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 from tests.history.cluster import Cluster
 from tests.history.limits import KEPT_ANYWAY, SECOND
 from tests.history.operations import Completed, Outcome, now
@@ -10,15 +12,18 @@ from tests.history.proxy import Mode
 from tests.history.session import Session
 from tests.history.worker import Skew
 
+PATIENT = 100  # tries: on the way to a defect nothing is given up
+
 
 class Scene:
-    """A cluster of two workers with a client at each, and a customer who may be contacted and is known to both."""
+    """A cluster of two workers, or of one, a client at each, and a customer who may be contacted and is known there."""
 
     def __init__(self, cluster: Cluster, customer: str) -> None:
         self.cluster = cluster
         self.customer = customer
         self.first, self.second = [
-            Session(f"{customer}-{number}", cluster.histories, [port]) for number, port in enumerate(cluster.ports)
+            Session(f"{customer}-{number}", cluster.histories, [port], tries=PATIENT)
+            for number, port in enumerate((cluster.ports[0], cluster.ports[-1]))
         ]
         self._asked = 0
         acknowledged(self.first.attribute(customer))
@@ -95,6 +100,21 @@ def by_a_fast_clock(scene: Scene) -> None:
         scene.ask(scene.first, "email")
     scene.cluster.workers[0].skew(Skew(5.0))
     scene.ask(scene.first, "email")
+
+
+def cut_and_refused(scene: Scene) -> None:
+    """A decision whose connection breaks before Redis reads its commit, which comes when others have decided since."""
+    proxy, key = scene.cluster.workers[0].proxy, f"r-{scene.customer}-cut"
+    proxy.set(Mode.HOLD)
+    with ThreadPoolExecutor(1) as meanwhile:
+        asked = meanwhile.submit(scene.first.decide, scene.customer, key, ["sms"], deadline_ms=2000, tries=1)
+        proxy.holds(b"EVALSHA")
+        scene.ask(scene.second)
+        proxy.cut()
+        answered = asked.result()
+    proxy.set(Mode.OPEN)
+    if answered.outcome is not Outcome.OK:
+        scene.ask_as(scene.first, key)
 
 
 def late_and_refused(scene: Scene) -> None:
