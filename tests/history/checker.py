@@ -3,6 +3,7 @@
     recorded      an id, of a decision, a request or an event, stands in the log once; the outbox has what was granted
     acknowledged  what was acknowledged is there: the answer byte for byte, the event, the statement, the attribute
     limit         no contact beyond a limit in its window, counted anew from the log alone
+    budget        over all customers no more is granted than the budget has
     consent       no contact on a state without consent
     latest        a decision was made on the last statement and attribute acknowledged before it was written
     contacts      a decision was made on all contacts granted before it, and on none that the log doesn't have
@@ -20,7 +21,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from tests.history.limits import KEPT_ANYWAY, Limit
+from tests.history.limits import BUDGET, BUDGETED, KEPT_ANYWAY, Limit
 from tests.history.log import Decision, Granted, Log, State
 from tests.history.operations import Kind, Loss, Operation, Outcome
 from tests.history.statements import THE_END, Excuse, Statements, Violation
@@ -47,6 +48,7 @@ def check(
     found += _recorded(log)
     found += _answers(operations, log, excuse)
     found += _events(operations, log, excuse)
+    found += _budgeted(log)
     by_customer: dict[str, list[Decision]] = defaultdict(list)
     for decision in log.decisions:
         by_customer[decision.customer].append(decision)
@@ -109,6 +111,12 @@ def _events(operations: Iterable[Operation], log: Log, excuse: Excuse) -> Iterat
         sent = sum(1 for whose, _ in stored if whose == customer)
         if visits != sent:
             yield Violation("acknowledged", f"{customer} has {visits} visits by the aggregate, {sent} by the log")
+
+
+def _budgeted(log: Log) -> Iterator[Violation]:
+    spent = log.reached[BUDGETED]
+    if spent > BUDGET:
+        yield Violation("budget", f"{spent} contacts by {BUDGETED} were granted: the budget is {BUDGET}")
 
 
 def _dated(decision: Decision, contacts: list[Contact]) -> Iterator[Violation]:

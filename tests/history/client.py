@@ -89,8 +89,9 @@ class Client:
         key = f"r-{block}-{self._chance.randrange(SHARED * 4)}"
         body = random.Random(f"{self._load.seed} {key}")
         channels = body.sample(CHANNELS, body.randint(1, len(CHANNELS)))
-        # Every other request is for the first, whose high limits are to be reached too.
-        customer = body.choice([self._load.customers[0], body.choice(self._load.customers)])
+        # Most requests are for the first, whose high limits are to be reached too.
+        first = self._load.customers[0]
+        customer = body.choice([first, first, body.choice(self._load.customers)])
         self._session.decide(customer, key, channels, body.randint(1, 3), worker)
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
-ACTIONS = {"letter": "email", "news": "email", "note": "push", "alert": "sms"}
+ACTIONS = {"letter": "email", "news": "email", "note": "push", "alert": "sms", "gift": "post"}
 CHANNELS = sorted(set(ACTIONS.values()))
+BUDGETED, BUDGET = "gift", 40  # over all customers, ever
 KEPT_ANYWAY = 50  # contacts that stay in a customer's state though no limit counts them any more
 
 
@@ -44,7 +45,7 @@ LONG = (
     Limit("news", 3, calendar=True),
     Limit("note", 50, rolling=30 * 24 * HOUR),
 )
-"""Low and high, of every kind of window. The fourth action has none, so that customers go on changing."""
+"""Low and high, of every kind of window. Alerts have none, so that customers go on changing."""
 
 SHORT = (
     Limit("letter", 1),
@@ -67,10 +68,13 @@ channels:
   email: {{direction: outbound, purpose: marketing, address: customer.email}}
   push: {{direction: outbound, purpose: marketing, address: customer.email}}
   sms: {{direction: outbound, purpose: marketing, address: customer.email}}
+  post: {{direction: outbound, purpose: marketing, address: customer.email}}
 actions:
 {actions}
 contact_policies:
 {policies}
+budgets:
+  gifts: {{limit: {budget}, lifetime: true, scope: {{action: {budgeted}}}}}
 """
 
 
@@ -83,5 +87,6 @@ def write_catalog(directory: Path, limits: tuple[Limit, ...]) -> Path:
         f"  {each.action}s: {{limit: {each.limit}, {each.window}, scope: {{action: {each.action}}}}}" for each in limits
     )
     file = directory / "catalog.yaml"
-    file.write_text(_TEXT.format(actions="\n".join(actions), policies="\n".join(policies)), encoding="utf-8")
+    parts = {"actions": "\n".join(actions), "policies": "\n".join(policies)}
+    file.write_text(_TEXT.format(**parts, budget=BUDGET, budgeted=BUDGETED), encoding="utf-8")
     return file

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.history.checker import check
-from tests.history.limits import HOUR, SECOND, Limit
+from tests.history.limits import BUDGET, BUDGETED, HOUR, SECOND, Limit
 from tests.history.log import Decision, Log, State
 from tests.history.operations import Completed, Invoked, Kind, Line, Loss, Operation, Outcome, paired
 
@@ -81,6 +81,7 @@ def test_what_nobody_knows_the_end_of_may_have_happened_or_not() -> None:
         (replace(LOG, decisions=[FIRST, replace(SECOND_ONE, seen=State("s-1", True, "", ONE))]), "latest"),
         (replace(LOG, decisions=[FIRST, replace(SECOND_ONE, at=WALL + 272_000)]), "time"),
         (replace(LOG, decisions=[FIRST, replace(SECOND_ONE, at=WALL + 9_000)]), "time"),
+        (after_all(decided(3, 40_000, (BUDGETED,) * (BUDGET + 1), TWO)), "budget"),
         (after_all(decided(3, 40_000, ("letter",), TWO)), "limit"),
         (after_all(decided(3, 40_000, ("note",), TWO)), "limit"),
         (after_all(decided(3, 40_000, ("news", "news", "news"), TWO)), "limit"),
