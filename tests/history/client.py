@@ -4,6 +4,7 @@ Customers belong to a client: it alone states their consent and their attributes
 known which statement was the last. Anybody decides for them and sends their events.
 """
 
+import json
 import os
 import random
 import sys
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from tests.history.limits import CHANNELS
+from tests.history.limits import CHANNELS, INBOUND
+from tests.history.operations import Outcome
 from tests.history.session import Session
 
 SHARED = 40  # request ids that everybody takes from at a time: several ask for the same at once
@@ -41,6 +43,7 @@ class Client:
         self._granted = dict.fromkeys(self._mine, False)
         self._stated = dict.fromkeys(self._mine, 0.0)
         self._events: list[tuple[str, str]] = []
+        self._shown: list[tuple[str, str]] = []
         self._done = 0
 
     def run(self, stop: threading.Event) -> None:
@@ -61,6 +64,8 @@ class Client:
             self._session.attribute(self._chance.choice(self._mine), worker)
         elif chance < 0.26:
             self._send(worker)
+        elif chance < 0.32 and self._shown:
+            self._session.impression(*self._chance.choice(self._shown), worker)
         else:
             self._ask(worker)
 
@@ -92,7 +97,11 @@ class Client:
         # Most requests are for the first, whose high limits are to be reached too.
         first = self._load.customers[0]
         customer = body.choice([first, first, body.choice(self._load.customers)])
-        self._session.decide(customer, key, channels, body.randint(1, 3), worker)
+        done = self._session.decide(customer, key, channels, body.randint(1, 3), worker)
+        if done.outcome is Outcome.OK:
+            answer = json.loads(done.told)
+            if any(pick["action"] == INBOUND for pick in answer["actions"]):
+                self._shown.append((customer, answer["decision_id"]))
 
 
 def main() -> None:

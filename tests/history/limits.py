@@ -1,6 +1,8 @@
 """What the checker holds the log against: limits by their definition, and the catalogs that declare the same to Tino.
 
-Nothing in here shares a line with decision/policy.py. All contacts are outbound, and so count from their decision.
+Nothing in here shares a line with decision/policy.py. Outbound contacts count from their decision. A banner counts from
+its impression, and is a hold until then; as its answer stands for longer than any run, one that was granted counts in
+either case.
 """
 
 from dataclasses import dataclass
@@ -8,7 +10,8 @@ from pathlib import Path
 
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
-ACTIONS = {"letter": "email", "news": "email", "note": "push", "alert": "sms", "gift": "post"}
+ACTIONS = {"letter": "email", "news": "email", "note": "push", "alert": "sms", "gift": "post", "banner": "in_app"}
+INBOUND = "banner"
 CHANNELS = sorted(set(ACTIONS.values()))
 BUDGETED, BUDGET = "gift", 40  # over all customers, ever
 KEPT_ANYWAY = 50  # contacts that stay in a customer's state though no limit counts them any more
@@ -16,12 +19,15 @@ KEPT_ANYWAY = 50  # contacts that stay in a customer's state though no limit cou
 
 @dataclass(frozen=True)
 class Limit:
-    """At most `limit` contacts by `action`: in `rolling` microseconds, in an hour of the `calendar`, or else ever."""
+    """At most `limit` contacts by `action`: in `rolling` microseconds, in an hour of the `calendar`, or else ever. They
+    count from the decision, or from `counts`.
+    """
 
     action: str
     limit: int
     rolling: int = 0
     calendar: bool = False
+    counts: str = "decision"
 
     def counts_after(self, at: int) -> int | None:
         """At `at`, contacts after this moment count; None where all do."""
@@ -42,6 +48,7 @@ class Limit:
 
 LONG = (
     Limit("letter", 1),
+    Limit("banner", 3, counts="impression"),
     Limit("news", 3, calendar=True),
     Limit("note", 50, rolling=30 * 24 * HOUR),
 )
@@ -53,7 +60,9 @@ SHORT = (
     Limit("note", 10, rolling=2 * SECOND),
     Limit("alert", 1000, rolling=2 * SECOND),
 )
-"""Windows that end while a run lasts: what a fast clock would free early, and what compaction may forget."""
+"""Windows that end while a run lasts: what a fast clock would free early, and what compaction may forget. A hold that
+lasted for days would keep all that.
+"""
 
 _TEXT = """\
 catalog: 1
@@ -69,6 +78,7 @@ channels:
   push: {{direction: outbound, purpose: marketing, address: customer.email}}
   sms: {{direction: outbound, purpose: marketing, address: customer.email}}
   post: {{direction: outbound, purpose: marketing, address: customer.email}}
+  in_app: {{direction: inbound, purpose: marketing, placements: [home]}}
 actions:
 {actions}
 contact_policies:
@@ -78,13 +88,22 @@ budgets:
 """
 
 
+def _scope(action: str) -> str:
+    return f"scope: {{action: {action}}}"
+
+
+def _texts(action: str) -> str:
+    return "title: seen, valid_for: 7d" if action == INBOUND else f"subject: {action}"
+
+
 def write_catalog(directory: Path, limits: tuple[Limit, ...]) -> Path:
     actions = (
-        f"  {name}: {{value: {10 - place}, propensity: 0.5, treatments: {{{channel}: {{subject: {name}}}}}}}"
+        f"  {name}: {{value: {10 - place}, propensity: 0.5, treatments: {{{channel}: {{{_texts(name)}}}}}}}"
         for place, (name, channel) in enumerate(ACTIONS.items())
     )
     policies = (
-        f"  {each.action}s: {{limit: {each.limit}, {each.window}, scope: {{action: {each.action}}}}}" for each in limits
+        f"  {each.action}-cap: {{limit: {each.limit}, {each.window}, counts: {each.counts}, {_scope(each.action)}}}"
+        for each in limits
     )
     file = directory / "catalog.yaml"
     parts = {"actions": "\n".join(actions), "policies": "\n".join(policies)}

@@ -74,6 +74,12 @@ class Session:
         body = {"attributes": {"email": "c@example.com", "tier": key}}
         return self._do(Kind.ATTRIBUTE, customer, key, ("PATCH", f"/customers/{customer}", body), worker)
 
+    def impression(self, customer: str, decision: str, worker: int = 0) -> Completed:
+        """Of a decision's contacts. Told again, it is another event, that changes nothing."""
+        key = self._fresh("i")
+        body = {"id": key, "customer_id": customer, "type": "impression", "decision_id": decision}
+        return self._do(Kind.EVENT, customer, key, ("POST", "/events", body), worker)
+
     def event(self, customer: str, key: str, worker: int = 0, tries: int | None = None) -> Completed:
         body = {"id": key, "customer_id": customer, "type": "visit"}
         return self._do(Kind.EVENT, customer, key, ("POST", "/events", body), worker, tries=tries)
