@@ -3,6 +3,7 @@
 import asyncio
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from api.auth import Permission
@@ -63,7 +64,12 @@ def routes(worker: Worker) -> APIRouter:
         headers = {name.decode(): value.decode() for name, value in problem.all_headers()}
         return Response(problem.body(request.scope[REQUEST_ID]), problem.status, headers, MEDIA_TYPE)
 
-    @router.get("/metrics", summary="Counters for Prometheus", dependencies=[permit(worker, Permission.ADMIN)])
+    @router.get(
+        "/metrics",
+        summary="Counters for Prometheus",
+        dependencies=[permit(worker, Permission.ADMIN)],
+        response_class=PlainTextResponse,
+    )
     async def metrics() -> Response:
         return Response(worker.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
 
