@@ -111,6 +111,7 @@ class _Builder:
             context_weights=self._context_weights() if spec.arbitration.context else None,
             exploration_rate=spec.exploration.rate,
             control=self._control(),
+            preferred=None if spec.preferred_channel is None else self._program("preferred_channel"),
             fallback=self._fallback(),
             models=self._catalog.models,
             scored=self._scored(),

@@ -21,7 +21,8 @@ from rules.syntax import Node
 GATES = ("eligible", "applicable", "suitable")
 KEY = "key"  # wanted of what tells a policy's counters apart
 PART = "part"  # wanted of a part of a score
-_CHOICES = {KEY: ("string", "int", "bool"), PART: ("double", "int", "bool")}
+CHANNELS = "channel"  # wanted of what names the channels that a customer prefers
+_CHOICES = {KEY: ("string", "int", "bool"), PART: ("double", "int", "bool"), CHANNELS: ("string", "list<string>")}
 _ATTRIBUTE = re.compile(r"\b(customer|context|event)\s*\.\s*(\w+)")
 
 
@@ -46,6 +47,8 @@ def sites(spec: Catalog) -> Iterator[Site]:
                 yield Site(("actions", name, gate), source, "bool")
         for weight_name, weight in action.context_weights.items():
             yield Site(("actions", name, "context_weights", weight_name, "when"), weight.when, "bool")
+    if spec.preferred_channel is not None:
+        yield Site(("preferred_channel",), spec.preferred_channel, CHANNELS)
     for name, policy in spec.contact_policies.items():
         for tail, source in policy.expressions():
             yield Site(("contact_policies", name, *tail), source, KEY)

@@ -34,9 +34,9 @@ class LoadedCatalog:
 
     `checked` maps paths (`derived.x` first and in order, `aggregates.<name>.where`, `segments.<name>`,
     `scores.<name>.parts.<name>.value`, `actions.<name>.eligible`, `channels.<name>.address`,
-    `actions.<name>.context_weights.<name>.when`, `contact_policies.<name>.per`) to checked rules; `templates` maps
-    treatment ids to their content, ready to be rendered; `models` maps names to the models' files; `digest` names
-    everything the catalog means.
+    `actions.<name>.context_weights.<name>.when`, `contact_policies.<name>.per`, `preferred_channel`) to checked rules;
+    `templates` maps treatment ids to their content, ready to be rendered; `models` maps names to the models' files;
+    `digest` names everything the catalog means.
     `values` and `texts` are what it was loaded from: the plain values of all files together, and each file's text by
     its path.
     """

@@ -286,7 +286,8 @@ class Plan:
     it can be. `derived` computes every attribute that is computed, scores and segments with them; `derived_types` are
     CEL's names of their types. `segments` and `scores` say, in order, what those two consist of. `aggregates` stand
     among the customer's attributes in frames, though nobody may write them. `names_zone` says whether the catalog
-    declares `zone` itself; `quiet` are the quiet hours of all channels.
+    declares `zone` itself; `quiet` are the quiet hours of all channels; `preferred` computes the name of the channel
+    that a customer prefers, or a list.
     """
 
     digest: str
@@ -329,6 +330,7 @@ class Plan:
     context_weights: ContextWeights | None
     exploration_rate: float
     control: ControlGroup | None
+    preferred: Program | None
     fallback: Mapping[str, Treatment]
     models: Mapping[str, ModelFile]
     scored: Mapping[str, int]

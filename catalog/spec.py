@@ -63,6 +63,11 @@ class Catalog(Declared):
     )
     purposes: Names = Field(default=(), description="Why customers are contacted; each needs the customer's own yes.")
     channels: dict[Name, Channel] = Field(default_factory=dict, description="How treatments reach customers, by name.")
+    preferred_channel: Expression | None = Field(
+        default=None,
+        description="CEL giving the channel a customer prefers, or a list, the dearest first, such as "
+        "`customer.preferred_channel`: an action that may be chosen there is not chosen on others.",
+    )
     actions: dict[Name, Action] = Field(
         default_factory=dict, description="What may be done, by name. Of equal priorities the first written wins."
     )

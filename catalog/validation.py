@@ -87,7 +87,7 @@ _LIMITS = {
     "less_than": "less than {lt:g}",
 }
 _ROUNDS = 8
-_RULES = (*GATES, "when", "where", "address")
+_RULES = (*GATES, "when", "where", "address", "preferred_channel", "customer_limit")
 
 
 def validate(report: Report) -> Catalog | None:

@@ -77,11 +77,13 @@ class Arbiter:
         count = candidates.bit_count()
         return int(positions(candidates)[min(int(self._draw() * count), count - 1)])
 
-    def chosen(self, bit: int, best: int, count: int) -> Chosen:
-        """`bit` as the winner among `count` candidates, of which `best` was the one to rank first."""
+    def chosen(self, bit: int, best: int, count: int, drawable: bool = True) -> Chosen:
+        """`bit` as the winner among `count` candidates, of which `best` was the one to rank first; it is none of them
+        where it is not `drawable`.
+        """
         rate, (constant, value, _) = self._plan.exploration_rate, self._plan.factors[bit]
         propensity = self._scored.get(bit, constant)
-        probability = rate / count + (1.0 - rate if bit == best else 0.0)
+        probability = (rate / count if drawable else 0.0) + (1.0 - rate if bit == best else 0.0)
         return Chosen(bit, propensity, value, self.priority(bit), probability, bit != best)
 
     def best(self, candidates: int) -> int:

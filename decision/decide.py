@@ -17,6 +17,7 @@ from decision.content import render
 from decision.gates import Candidates, address, pass_gates
 from decision.held_back import HeldBack, held_back
 from decision.policy import Allowance, keys_of, limits_of
+from decision.preference import preferred, unrivalled
 from decision.pressure import Pressure
 from decision.reasons import EMPTIED_BY, Degradation, Gate, Reason, Status
 from decision.request import Ask, Slot
@@ -169,6 +170,7 @@ class _Run:
         self._frame = frame
         self._seed = seed
         self._score = score
+        self._preferred = preferred(plan, frame)
         self.scored: Scored | None = None
 
     def fill(
@@ -233,12 +235,14 @@ class _Run:
         """The slot's next winner: the best whose content can be rendered, or what exploration draws instead.
 
         When the one drawn can't be rendered the slot stays empty. Drawing again would make every logged probability
-        depend on how many others can be rendered, which nobody knows without rendering them all.
+        depend on how many others can be rendered, which nobody knows without rendering them all. What yields to a
+        channel preferred is never drawn, but may be the best where what it yielded to can't be rendered.
         """
         mask = slot.mask & open_to & candidates.alive
         if not mask:
             return None
-        count, drawn = mask.bit_count(), arbiter.explore(mask)
+        among = self._unrivalled(mask)
+        count, drawn = among.bit_count(), arbiter.explore(among)
         content = None if drawn is None else self._content(drawn, candidates)
         if drawn is not None and content is None:
             return None
@@ -250,17 +254,20 @@ class _Run:
         treatment = self._plan.treatment(drawn)
         program = self._plan.channels[treatment.channel].address
         reached = address(program, self._frame) if program is not None else None
-        chosen = arbiter.chosen(drawn, best, count)
+        chosen = arbiter.chosen(drawn, best, count, bool(among >> drawn & 1))
         if not candidates.held:
             return Pick(treatment, slot.placement, content, chosen, reached)
         over = next((over for mask, over in candidates.held if mask >> drawn & 1), None)
         return Pick(treatment, slot.placement, content, chosen, reached, over)
 
+    def _unrivalled(self, mask: int) -> int:
+        return unrivalled(self._plan, mask, self._preferred) if self._preferred else mask
+
     def _best(
         self, mask: int, arbiter: Arbiter, candidates: Candidates
     ) -> tuple[int, dict[str, Any]] | tuple[None, None]:
         while mask:
-            best = arbiter.best(mask)
+            best = arbiter.best(self._unrivalled(mask))
             content = self._content(best, candidates)
             if content is not None:
                 return best, content

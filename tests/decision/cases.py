@@ -1,8 +1,8 @@
 """Cases: a folder each with a catalog, a customer, a request and a time, and the decision that must come of them.
 
 customer.json   attributes (timestamps as text), consents (true or false), test, and contacts: their age before `now`
-                (such as "7d - 1us", or "- 9h" for one that is held) with a treatment, or with all labels where it is
-                not in the catalog, `keys`, and `responses`: by kind, the ages of what came of it;
+                (such as "7d - 1us", or "- 9h" for one that is held) with a treatment, made by this catalog, or with all
+                labels, `keys`, and `responses`: by kind, the ages of what came of it;
                 and `events`: their age, type and properties, each received as it happened, in the order written
 request.json    the body of POST /next-action
 renewal.onnx    where the catalog has a model
@@ -119,7 +119,9 @@ def _contact(plan: Plan, data: dict[str, Any], now: int) -> Contact:
     if "treatment" not in data:
         return Contact(at, data["action"], data["channel"], data["group"], data["direction"], SOME_DECISION, keys)
     known = next(treatment for treatment in plan.treatments if treatment and treatment.id == data["treatment"])
-    return Contact(at, known.action, known.channel, known.group, known.direction, SOME_DECISION, keys)
+    end, counts = known.valid_for or 0, known.counts_toward_caps
+    labels = known.action, known.channel, known.group, known.direction
+    return Contact(at, *labels, SOME_DECISION, keys, valid_for=end, counts_toward_caps=counts)
 
 
 def as_data(plan: Plan, decision: Decision) -> dict[str, Any]:

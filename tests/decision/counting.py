@@ -36,7 +36,8 @@ def grid(flags: Mapping[str, Mapping[str, bool]]) -> str:
     }
     return f"""
 timezone: {HOME}
-customer: {{timezone: string, contract: string, most: int, email: string}}
+customer: {{timezone: string, contract: string, most: int, email: string, prefers: list<string>}}
+preferred_channel: customer.prefers
 purposes: [service]
 channels:
   web: {{direction: inbound}}
@@ -108,13 +109,21 @@ class Oracle:
         made = list(self.made)
         chosen: list[tuple[str, str]] = []
         for _ in range(limit):
-            for action, channel in asked:
-                wanted = Made(now, action, channel, self.attributes.get("contract"))
-                if action not in {name for name, _ in chosen} and not self._blocked(wanted, made):
-                    chosen.append((action, channel))
-                    made.append(replace(wanted, picked=True))
+            contract = self.attributes.get("contract")
+            wanted = [Made(now, *each, contract) for each in asked if each[0] not in {name for name, _ in chosen}]
+            may_be = [each for each in wanted if not self._blocked(each, made)]
+            for each in may_be:
+                rivals = [rival for rival in may_be if rival.action == each.action]
+                if all(self._liking(each.channel) <= self._liking(rival.channel) for rival in rivals):
+                    chosen.append((each.action, each.channel))
+                    made.append(replace(each, picked=True))
                     break
         return chosen
+
+    def _liking(self, channel: str) -> int:
+        """The less the dearer."""
+        prefers = self.attributes.get("prefers", [])
+        return prefers.index(channel) if channel in prefers else len(prefers)
 
     def _blocked(self, wanted: Made, made: list[Made]) -> bool:
         if not self._flag("obeys_caps", wanted.action):

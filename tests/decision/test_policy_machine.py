@@ -103,6 +103,7 @@ attributes = st.fixed_dictionaries(
         "timezone": st.sampled_from([*ZONES, "Mars/Phobos"]),
         "contract": st.sampled_from(["k1", "k2"]),
         "most": st.integers(-1, 4),
+        "prefers": st.lists(st.sampled_from(["web", "in_app", "email", "fax"]), max_size=3),
     },
 )
 
