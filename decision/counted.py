@@ -12,8 +12,9 @@ any, a list of the ends of holds, of which those count that lie ahead.
 from bisect import insort
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
-from catalog.plan import Plan, Policy, Values
+from catalog.plan import Counting, Plan, Policy, Values
 from decision.counters import KeyValues, counting, key_values
 from features.customer import Labels, Logged
 from features.holds import confirmed_at, is_held
@@ -24,46 +25,51 @@ Holds = Mapping[int, Counted]  # ends of holds, by the number of the policy; not
 NO_HOLDS: Holds = MappingProxyType({})
 
 
-def counted_times(plan: Plan, labels: Sequence[Labels], log: Iterable[Logged]) -> tuple[Counted, ...]:
-    """Per policy, the times (microseconds, ascending) of the contacts that it counts, however old; none where it looks
-    at what came of them.
+def counted_of(plan: Plan, labels: Sequence[Labels], log: Iterable[Logged]) -> tuple[tuple[Counted, ...], Holds]:
+    """Per policy, the times (microseconds, ascending) of the contacts that it counts, however old, none where it looks
+    at what came of them; and when those lose their place that aren't confirmed yet, past or to come.
     """
     counted = tuple(_counter(policy) for policy in plan.policies)
-    counted_in: dict[int, list[list[int]]] = {}  # of the labels that occur: there are many more than one answer adds
-    for contact in log:
-        each = labels[contact.labels]
-        decided = counted_in.get(contact.labels)
-        if decided is None:
-            decided = counted_in[contact.labels] = [
-                _times(plan.policies[number], counted[number], each, values)
-                for number, values, kind in counting(plan, each)
-                if not kind and plan.policies[number].after is None
-            ]
-        for times in decided:
-            times.append(contact.at)
-        if contact.responses:
-            for number, values, kind in counting(plan, each):
-                if kind and (at := confirmed_at(contact, kind)) is not None:
-                    _times(plan.policies[number], counted[number], each, values).append(at)
-    _sort(counted)
-    return counted
-
-
-def held_until(plan: Plan, labels: Sequence[Labels], log: Iterable[Logged]) -> Holds:
-    """When the contacts that aren't confirmed yet lose their place, if they don't give it back before; some have."""
-    holding = [[entry for entry in counting(plan, each) if entry[2]] for each in labels]
-    if not any(holding):
-        return NO_HOLDS
     holds: dict[int, Counted] = {}
+    known: dict[int, _Counts] = {}  # of the labels that occur: there are many more than one answer adds
     for contact in log:
         each = labels[contact.labels]
-        for number, values, kind in holding[contact.labels]:
-            if is_held(contact, kind):
+        counts = known.get(contact.labels)
+        if counts is None:
+            counts = known[contact.labels] = _counts(plan, each, counted)
+        for times in counts.decided:
+            times.append(contact.at)
+        for number, values, kind in counts.waiting:
+            at = confirmed_at(contact, kind) if contact.responses else None
+            if at is not None:
+                _times(plan.policies[number], counted[number], each, values).append(at)
+            elif not contact.responses or is_held(contact, kind):
                 policy = plan.policies[number]
-                counted = holds.setdefault(number, _counter(policy))
-                _times(policy, counted, each, values).append(contact.at + each.valid_for)
+                ends = holds.setdefault(number, _counter(policy))
+                _times(policy, ends, each, values).append(contact.at + each.valid_for)
+    _sort(counted)
+    if not holds:
+        return counted, NO_HOLDS
     _sort(holds.values())
-    return holds
+    return counted, holds
+
+
+class _Counts(NamedTuple):
+    """Where contacts with the same labels count: the times to be added to, and who waits for them to be confirmed."""
+
+    decided: list[list[int]]
+    waiting: list[Counting]
+
+
+def _counts(plan: Plan, labels: Labels, counted: tuple[Counted, ...]) -> _Counts:
+    found = _Counts([], [])
+    for entry in counting(plan, labels):
+        number, values, kind = entry
+        if kind:
+            found.waiting.append(entry)
+        elif plan.policies[number].after is None:
+            found.decided.append(_times(plan.policies[number], counted[number], labels, values))
+    return found
 
 
 def _counter(policy: Policy) -> Counted:

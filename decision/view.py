@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catalog.plan import Plan
-from decision.counted import Counted, Holds, counted_more, counted_times, held_until
+from decision.counted import Counted, Holds, counted_more, counted_of
 from decision.pauses import Responded, responded
 from features.aggregates import values_at
 from features.customer import Customer, moment
@@ -97,7 +97,7 @@ _OfContacts = tuple[tuple[Counted, ...], Holds, Responded]
 
 def _counted(plan: Plan, customer: Customer) -> _OfContacts:
     labels, log = customer.labels, customer.log
-    return counted_times(plan, labels, log), held_until(plan, labels, log), responded(plan, labels, log)
+    return *counted_of(plan, labels, log), responded(plan, labels, log)
 
 
 def _counted_more(plan: Plan, customer: Customer, before: View) -> _OfContacts:

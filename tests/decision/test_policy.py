@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from catalog.plan import Plan, Treatment
-from decision.counted import counted_times
+from decision.counted import counted_of
 from decision.lasting import KEPT_ANYWAY, SWEEP, lasting
 from decision.policy import LONGEST_KEY, Allowance, counts_after, keys_of, remaining
 from decision.view import view_of
@@ -172,7 +172,7 @@ def test_allowance_is_what_counting_by_the_definition_gives(
 ) -> None:
     plan, customer = _plan(declared), _customer(contacts)
     treatments = [treatment for treatment in plan.treatments if treatment is not None]
-    allowance = Allowance(plan, counted_times(plan, customer.labels, customer.log), keys, NOW)
+    allowance = Allowance(plan, counted_of(plan, customer.labels, customer.log)[0], keys, NOW)
     seen = list(customer.contacts)
     for pick in [*picks, 0]:
         blocked = allowance.blocked()
@@ -205,7 +205,7 @@ def test_nothing_is_forgotten_that_a_policy_still_counts(
         customer = with_contacts(customer, (contact,), since, latest, partial(lasting, plan, swept, contact.at))
     treatments = [treatment for treatment in plan.treatments if treatment is not None]
     later = NOW + 2 * SECOND
-    blocked = Allowance(plan, counted_times(plan, customer.labels, customer.log), keys, later).blocked()
+    blocked = Allowance(plan, counted_of(plan, customer.labels, customer.log)[0], keys, later).blocked()
     for treatment in treatments:
         as_expected = _blocked(declared, list(_contacts(contacts)), _as_contact(treatment, keys, later))
         assert bool(blocked >> treatment.bit & 1) == as_expected, treatment.id
@@ -287,7 +287,7 @@ def test_a_window_is_open_at_its_old_end() -> None:
 
 def test_a_copied_allowance_is_taken_from_alone() -> None:
     plan = plan_of(GRID + "contact_policies: {p: {limit: 1, rolling: 1s}}\n")
-    allowance = Allowance(plan, counted_times(plan, (), ()), {}, NOW)
+    allowance = Allowance(plan, counted_of(plan, (), ())[0], {}, NOW)
     copied = allowance.copy()
     copied.take(next(treatment for treatment in plan.treatments if treatment is not None))
     assert (allowance.left, copied.left) == ([1], [0])
@@ -295,14 +295,14 @@ def test_a_copied_allowance_is_taken_from_alone() -> None:
 
 def test_a_policy_without_scope_covers_everything_and_limit_0_means_never() -> None:
     plan = plan_of(GRID + "contact_policies: {never: {limit: 0, rolling: 1s}}\n")
-    assert Allowance(plan, counted_times(plan, (), ()), {}, NOW).blocked() == plan.declared
+    assert Allowance(plan, counted_of(plan, (), ())[0], {}, NOW).blocked() == plan.declared
 
 
 def test_a_contact_is_counted_by_its_labels_of_then() -> None:
     plan = plan_of(GRID + "contact_policies: {p: {limit: 1, rolling: 1d, scope: {group: g}}}\n")
     of_old = Contact(NOW - 1, "c", "web", "g", "inbound", SOME_DECISION)  # `c` was in `g` then, and is in `h` now
     customer = customer_of(contacts=[of_old])
-    counted = counted_times(plan, customer.labels, customer.log)
+    counted, _ = counted_of(plan, customer.labels, customer.log)
     assert counted == ([NOW - 1],)
     blocked = Allowance(plan, counted, {}, NOW).blocked()
     names = {t.id for t in plan.treatments if t is not None and blocked >> t.bit & 1}
