@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from msgspec.structs import replace
 
 from decision.answer import contacts_of
@@ -36,8 +36,14 @@ starts = st.sampled_from(
         "2028-02-28T12:30Z",
     ]
 )
-STEPS = [0, HALF_AN_HOUR, HOUR, 5 * HOUR, 12 * HOUR, DAY, 23 * HOUR, 3 * DAY, 7 * DAY, 28 * DAY, 31 * DAY]
-steps = st.builds(lambda base, micros: max(base + micros, 0), st.sampled_from(STEPS), st.integers(-1, 1))
+MOMENTS = [0, HALF_AN_HOUR, HOUR, 2 * HOUR, 12 * HOUR, 23 * HOUR, DAY]
+SPELLS = [DAY, 3 * DAY, 7 * DAY, 28 * DAY, 30 * DAY, 31 * DAY]
+
+
+def _steps(spans: list[int]) -> st.SearchStrategy[int]:
+    return st.builds(lambda span, micros: max(span + micros, 0), st.sampled_from(spans), st.integers(-1, 1))
+
+
 windows = st.one_of(
     st.fixed_dictionaries({"rolling": st.sampled_from(["30m", "1h", "1d", "7d", "30d"])}),
     st.fixed_dictionaries(
@@ -47,7 +53,7 @@ windows = st.one_of(
     st.just({"lifetime": True}),
 )
 CONTRACT = "customer.contract"
-PERS = [[], [], ["action"], ["group"], ["action", "channel"], [CONTRACT], ["action", CONTRACT]]
+PERS = [[], [], [], ["action"], ["group"], ["action", "channel"], [CONTRACT], ["action", CONTRACT]]
 # An outbound contact waits for nothing that could never come: `d` has no end.
 COUNTS: dict[str | None, dict[str, list[list[str]]]] = {
     None: {"action": [["a"], ["b", "d"], ["a", "c", "d"]], "channel": [["web"], ["in_app", "email"], ["email"]]},
@@ -59,17 +65,18 @@ COUNTS: dict[str | None, dict[str, list[list[str]]]] = {
 
 @st.composite
 def limits(draw: st.DrawFn) -> dict[str, Any]:
-    counts = draw(st.sampled_from([None, None, "decision", "impression", "delivery"]))
+    counts = draw(st.sampled_from([None, None, "decision", "impression", "impression", "delivery"]))
     scopes = st.fixed_dictionaries({}, optional={key: st.sampled_from(each) for key, each in COUNTS[counts].items()})
     scope = draw(scopes)
     if counts == "impression" and not scope:
         scope = {"channel": ["web", "in_app"]}
     if counts == "delivery":
         scope = {"action": ["a", "b"], **scope, "direction": ["outbound"]}
-    policy = {"limit": draw(st.integers(0, 3)), **draw(windows), "per": draw(st.sampled_from(PERS)), "scope": scope}
+    limit = draw(st.sampled_from([1, 1, 2, 3, 0]))
+    policy = {"limit": limit, **draw(windows), "per": draw(st.sampled_from(PERS)), "scope": scope}
     if counts is not None:
         policy["counts"] = counts
-    if draw(st.booleans()):
+    if draw(st.integers(0, 3)) == 3:
         policy["customer_limit"] = "customer.most"
     return policy
 
@@ -91,12 +98,25 @@ pauses = st.fixed_dictionaries(
         ),
     }
 )
-policies = st.lists(st.one_of(limits(), limits(), limits(), pauses), min_size=1, max_size=3)
+policies = st.lists(st.integers(0, 4).flatmap(lambda n: pauses if n == 4 else limits()), min_size=1, max_size=2)
 flags = st.dictionaries(
     st.sampled_from("abcd"),
     st.sampled_from([{"obeys_caps": False}, {"counts_toward_caps": False}]),
-    max_size=2,
+    max_size=1,
 )
+# What came of which contact, counted from the last one backwards: so long ago, or so long after it was made.
+kinds = st.sampled_from(
+    ["impression", "impression", "impression", "delivered", "failed", "bounced", "dismiss", "click"]
+)
+moments = st.one_of(
+    st.tuples(st.just("ago"), st.sampled_from([0, HALF_AN_HOUR, DAY])),
+    st.tuples(st.just("after"), st.sampled_from([-1, 0, 1, HALF_AN_HOUR - 1, HALF_AN_HOUR, HOUR, 2 * HOUR, DAY])),
+)
+came = st.lists(st.tuples(kinds, st.sampled_from([0, 0, 0, 1, 2, 3]), moments), max_size=2)
+Came = list[tuple[str, int, tuple[str, int]]]
+Slate = tuple[int, list[str]]
+everywhere = ["web", "in_app", "email"]
+slates = st.tuples(st.integers(1, 3), st.sampled_from([everywhere, everywhere, ["web", "email"], ["web"], ["in_app"]]))
 attributes = st.fixed_dictionaries(
     {},
     optional={
@@ -126,31 +146,40 @@ class Policies(RuleBasedStateMachine):
     def becomes(self, customer: Customer) -> None:
         self.customer, self.view = customer, view_of(self.plan, customer, self.view)
 
-    @rule(step=steps)
-    def time_passes(self, step: int) -> None:
-        self.now += step
+    @rule(stated=attributes)
+    def states_and_is_read_anew(self, stated: dict[str, Any]) -> None:
+        self.oracle.attributes = stated
+        self.customer = decode(encode(replace(self.customer, attributes={"email": "a@example.com", **stated})))
+        self.view = view_of(self.plan, self.customer)
 
     @rule(stated=attributes)
     def states(self, stated: dict[str, Any]) -> None:
         self.oracle.attributes = stated
         self.becomes(replace(self.customer, attributes={"email": "a@example.com", **stated}))
 
-    @rule()
-    def is_read_anew(self) -> None:
-        self.customer = decode(encode(self.customer))
-        self.view = view_of(self.plan, self.customer)
+    @rule(step=_steps(MOMENTS), came=came, slate=slates)
+    def asks(self, step: int, came: Came, slate: Slate) -> None:
+        self.turns(step, came, slate)
 
-    @precondition(lambda self: self.oracle.made)
-    @rule(
-        kind=st.sampled_from(["impression", "impression", "delivered", "failed", "bounced", "dismiss", "click"]),
-        back=st.integers(0, 3),
-        ago=st.sampled_from([0, 0, HALF_AN_HOUR, DAY]),
-        after=st.none() | st.sampled_from([-1, 0, 1, HALF_AN_HOUR - 1, HALF_AN_HOUR, HOUR, 2 * HOUR]),
-    )
-    def responds(self, kind: str, back: int, ago: int, after: int | None) -> None:
-        """So long ago, or so long after the contact, once that much time has passed."""
-        made = self.oracle.made[-1 - min(back, len(self.oracle.made) - 1)]
-        at = self.now - ago if after is None else min(made.at + after, self.now)
+    @rule(step=_steps(MOMENTS[:4]), came=came, slate=slates)
+    def asks_soon(self, step: int, came: Came, slate: Slate) -> None:
+        self.turns(step, came, slate)
+
+    @rule(step=_steps(SPELLS), came=came, slate=slates)
+    def asks_much_later(self, step: int, came: Came, slate: Slate) -> None:
+        self.turns(step, came, slate)
+
+    def turns(self, step: int, came: Came, slate: Slate) -> None:
+        """Time passes, something comes of what was shown, and then the next is wanted."""
+        self.now += step
+        for kind, back, when in came:
+            if back < len(self.oracle.made):
+                self.responds(kind, self.oracle.made[-1 - back], when)
+        self.decides(*slate)
+
+    def responds(self, kind: str, made: Made, when: tuple[str, int]) -> None:
+        told, span = when
+        at = self.now - span if told == "ago" else min(made.at + span, self.now)
         event = Event("e", kind, at, self.now, {"action": made.action, "channel": made.channel}, made.decision)
         customer, found = answered(self.customer, event, self.plan)
         assert found.late == (found.any and self.oracle.is_late(made, kind, at))
@@ -160,8 +189,7 @@ class Policies(RuleBasedStateMachine):
             assert not self.oracle.matters(made, self.now)
         self.becomes(customer)
 
-    @rule(limit=st.integers(1, 3), channels=st.sampled_from([["web", "in_app", "email"], ["web", "email"], ["in_app"]]))
-    def asks(self, limit: int, channels: list[str]) -> None:
+    def decides(self, limit: int, channels: list[str]) -> None:
         asked = self.oracle.asked(channels)
         expected = self.oracle.choose(limit, asked, self.now)
         lefts = [self.oracle.left_in_all(policy, asked, self.now) for policy in self.oracle.policies]
@@ -181,4 +209,4 @@ class Policies(RuleBasedStateMachine):
 
 
 TestPolicies = Policies.TestCase
-TestPolicies.settings = settings(max_examples=500, stateful_step_count=20, deadline=None)
+TestPolicies.settings = settings(max_examples=500, stateful_step_count=30, deadline=None)

@@ -1,4 +1,4 @@
-"""A place that is held is taken for every worker; given back at one, it is free for the very next decision of another."""
+"""A place that is held is taken for every worker; given back at one, it is free for the next decision of another."""
 
 import json
 from pathlib import Path
