@@ -17,6 +17,7 @@ from catalog.plan import (
     LATE,
     LIFETIME,
     After,
+    Asked,
     BudgetPlan,
     Channel,
     ContextWeights,
@@ -36,11 +37,11 @@ from catalog.quiet_hours import microseconds
 from catalog.scores import Score
 from catalog.series import Aggregates
 from catalog.spec import treatment_id
-from rules.history import asked, longest_asked
+from rules.history import CONTACTED, RESPONDED, asked, longest_asked
 from rules.index import Index, Terms
 from rules.masks import bits
 from rules.programs import Program, compile_program
-from rules.syntax import Node, attributes_in
+from rules.syntax import Const, Node, attributes_in
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
@@ -99,7 +100,7 @@ class _Builder:
             history=max((self._asked_for(), *map(self._matters_for, policies))),
             reach=max((policy.reach for policy in policies if not policy.lifetime), default=0),
             pausing=any(policy.after for policy in policies),
-            asking=any(True for rule in self._catalog.checked.values() for _ in asked(rule.tree)),
+            asking=self._asking(),
             propensity=np.array([_constant(action) for _ in every_channel for action in actions]),
             value=np.array([action.value for _ in every_channel for action in actions]),
             lever=np.array([action.lever_factor for _ in every_channel for action in actions]),
@@ -129,6 +130,16 @@ class _Builder:
         """How long ago contacts may be that rules ask about, in microseconds."""
         spans = (longest_asked(rule.tree) for rule in self._catalog.checked.values())
         return max(spans, default=timedelta()) // timedelta(microseconds=1)
+
+    def _asking(self) -> dict[str, Asked]:
+        found: dict[str, Asked] = {}
+        for call in (call for rule in self._catalog.checked.values() for call in asked(rule.tree)):
+            names = [str(arg.value) for arg in call.args if isinstance(arg, Const)]
+            span = longest_asked(call) // timedelta(microseconds=1) if call.function == CONTACTED else LIFETIME
+            known = found.get(names[0], Asked(0, frozenset()))
+            kinds = names[1:] if call.function == RESPONDED else []
+            found[names[0]] = Asked(max(known.within, span), known.responses.union(kinds))
+        return found
 
     def _aggregates(self) -> Aggregates:
         checked = self._catalog.checked

@@ -103,6 +103,15 @@ class After:
         return kind in (self.outcome, self.without)
 
 
+class Asked(NamedTuple):
+    """What rules ask about the contacts with an action: whether there was one `within` so many microseconds, and
+    whether any had one of these `responses`, by kind.
+    """
+
+    within: int
+    responses: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """A frequency cap: at most `limit` counted contacts in any (t − window, t], window in microseconds or LIFETIME.
@@ -279,7 +288,7 @@ class Plan:
     `keys` computes, by its text, each expression that tells the counters of a policy apart; `history` is for how long
     after it was made any contact matters to policies that aren't for a lifetime, confirmed late or not, and to rules
     that ask about contacts, in microseconds; `reach` is the longest window of the former, with what `after` adds;
-    `pausing` says whether any policy has an `after`, `asking` whether any rule asks about contacts.
+    `pausing` says whether any policy has an `after`; `asking` has, by name, the actions whose contacts rules ask about.
     `factors` holds propensity, value and lever once more, as Python floats; `ranking` the declared treatments with the
     priority they have without context weights, highest first, of equal ones in the order of their bits. `scored` maps a
     model to the treatments whose propensity it gives; in `propensity`, `factors` and `ranking` these have 1, the most
@@ -318,7 +327,7 @@ class Plan:
     history: int
     reach: int
     pausing: bool
-    asking: bool
+    asking: Mapping[str, Asked]
     propensity: Vector
     value: Vector
     lever: Vector
@@ -340,6 +349,7 @@ class Plan:
     names_zone: bool
     quiet: tuple[QuietHours, ...]
     counting: dict[object, tuple[Counting, ...]] = field(default_factory=dict)  # memory of decision.counters
+    reaches: dict[object, int] = field(default_factory=dict)  # likewise
     shapes: dict[object, Any] = field(default_factory=dict)  # memory of decision.request
     dated: dict[int, int] = field(default_factory=dict)  # treatments of each mask in the schedule
 

@@ -1,6 +1,6 @@
 """Counters: which of a policy's counters a contact belongs to, by what it was labelled with when it was made. Pure."""
 
-from catalog.plan import Counting, Plan, Policy
+from catalog.plan import LATE, Counting, Plan, Policy
 from features.customer import Labels
 
 MOST_REMEMBERED = 100_000
@@ -13,16 +13,7 @@ def counting(plan: Plan, labels: Labels) -> tuple[Counting, ...]:
 
     Nothing has to confirm a contact whose answer had no end, for its place could not be held till then.
     """
-    if labels.keys:
-        labels = Labels(
-            labels.action,
-            labels.channel,
-            labels.group,
-            labels.direction,
-            (),
-            labels.valid_for,
-            labels.counts_toward_caps,
-        )
+    labels = _without_keys(labels)
     known = plan.counting.get(labels)
     if known is None:
         named = labels.named
@@ -38,6 +29,40 @@ def counting(plan: Plan, labels: Labels) -> tuple[Counting, ...]:
         if len(plan.counting) < MOST_REMEMBERED:
             plan.counting[labels] = known
     return known
+
+
+def reach(plan: Plan, labels: Labels) -> int:
+    """For how long after it was made a contact with these labels matters to policies that aren't for a lifetime,
+    whatever comes of it, in microseconds. Confirmed, or responded to, it may matter longer.
+    """
+    labels = _without_keys(labels)
+    known = plan.reaches.get(labels)
+    if known is None:
+        policies = ((plan.policies[number], kind) for number, _, kind in counting(plan, labels))
+        known = max((_reach(policy, kind, labels) for policy, kind in policies), default=0)
+        if len(plan.reaches) < MOST_REMEMBERED:
+            plan.reaches[labels] = known
+    return known
+
+
+def _reach(policy: Policy, kind: str, labels: Labels) -> int:
+    if kind:
+        return labels.valid_for + LATE
+    return 0 if policy.lifetime else policy.reach
+
+
+def _without_keys(labels: Labels) -> Labels:
+    if not labels.keys:
+        return labels
+    return Labels(
+        labels.action,
+        labels.channel,
+        labels.group,
+        labels.direction,
+        (),
+        labels.valid_for,
+        labels.counts_toward_caps,
+    )
 
 
 def key_values(policy: Policy, labels: Labels) -> KeyValues:

@@ -11,7 +11,7 @@ from catalog.plan import BudgetPlan, Plan
 from decision.answer import answer_body, contacts_of, outbox_entries
 from decision.budgets import ENOUGH, Left, taken
 from decision.decide import Decision, InForce, decide, no_scores
-from decision.lasting import KEPT_ANYWAY, lasting
+from decision.lasting import with_lasting
 from decision.reasons import Degradation, Reason, Status
 from decision.record import answer_in, pressure_of, record_body
 from decision.request import Ask, NextActionRequest, RequestError
@@ -19,7 +19,7 @@ from decision.view import View, view_of
 from features.attempts import TRIES_BEFORE_TICKET
 from features.cache import Snapshot
 from features.commit import Commit, Repeated, Short
-from features.customer import Customer, Span, encode, encode_longer, with_contacts
+from features.customer import Customer, Span, encode, encode_longer
 from features.deadline import Deadline
 from features.keys import new_decision_id
 from features.store import CustomerStore
@@ -168,8 +168,7 @@ def _contacted(plan: Plan, customer: Customer, decision: Decision, decision_id: 
     added = contacts_of(decision, decision_id)
     if not added:
         return customer
-    now = decision.now
-    return with_contacts(customer, added, now - plan.history, KEPT_ANYWAY, partial(lasting, plan, len(added), now))
+    return with_lasting(plan, customer, added, decision.now)
 
 
 def request_identity(request: NextActionRequest, caller: str) -> RequestIdentity | None:

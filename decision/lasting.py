@@ -1,62 +1,77 @@
-"""Lasting: which contacts stay in a customer's state though they are old. Pure.
+"""Lasting: which contacts stay in a customer's state, and which go. Pure.
 
-What is no older than the plan's `history` stays as it is, and so do the latest contacts. Of those before, some still
-matter: to lifetime policies, the latest of each counter; what was confirmed, or responded to, so late that a window
-still holds that; and what may yet be confirmed.
+The latest stay whatever they are. Of those before, each stays for as long as something of the catalog in force may
+look at it: the window of a policy that counts it, and the time that an `after` reaches back; the day for which what was
+held may still be confirmed; a lifetime policy, of each counter the latest up to its limit; a window that holds when it
+was confirmed, or a pause that what came of it began, both of which may be later than any of these; and a rule, which
+asks about the last contact with an action, or the last that had some response.
+
+To tell takes a microsecond for each contact, and what goes makes the customer's view be computed anew. So contacts are
+swept each time that there are SWEEP more, or, of very many, a 64th more at least; until then all stay.
 """
 
 from collections import Counter
+from collections.abc import Collection
+from functools import partial
 
-from catalog.plan import LATE, Counting, Plan
-from decision.counters import counting, key_values
+from catalog.plan import Plan
+from decision.counters import KeyValues, counting, key_values, reach
 from decision.pauses import still_pausing
-from features.customer import Labels, Logged
+from features.customer import Contact, Customer, Labels, Logged, with_contacts
 from features.holds import confirmed_at
 
 KEPT_ANYWAY = 50  # contacts no policy counts today, kept so that a new or longer policy starts with what is known
 SWEEP = 16
 
+_Counter = tuple[int, KeyValues, tuple[str, ...]]
+
+
+def with_lasting(plan: Plan, customer: Customer, added: tuple[Contact, ...], now: int) -> Customer:
+    """`customer` with the contacts `added` at `now` (microseconds); those before are swept if it is time to."""
+    before = len(customer.log)
+    step = max(SWEEP, 1 << before.bit_length() >> 7)
+    if before // step == (before + len(added)) // step:
+        return with_contacts(customer, added)
+    return with_contacts(customer, added, KEPT_ANYWAY, partial(lasting, plan, now))
+
 
 def lasting(
-    plan: Plan, added: int, now: int, labels: tuple[Labels, ...], going: tuple[Logged, ...], staying: tuple[Logged, ...]
+    plan: Plan, now: int, labels: tuple[Labels, ...], going: tuple[Logged, ...], staying: tuple[Logged, ...]
 ) -> tuple[Logged, ...]:
-    """Of the contacts `going`, all older than those `staying`: what policies still need. Of what lifetime policies
-    count that is the latest of each counter, up to the policy's limit.
-
-    To tell takes a tenth of a millisecond, and what goes makes the customer's view be computed anew, so it is only
-    told each time that, with the contacts `added`, there are SWEEP more; until then all stay.
-    """
-    limits = {number: policy.limit for number, policy in enumerate(plan.policies) if policy.lifetime}
-    counted_by = [counting(plan, each) for each in labels]
-    if not limits and not plan.pausing and plan.history >= plan.reach and not _confirmable(counted_by):
+    """Of the contacts `going`, all granted before those `staying`: what may still be looked at, at `now` or later."""
+    if not going:
         return ()
-    before = len(going) + len(staying)
-    if before // SWEEP == (before + added) // SWEEP:
-        return going
-    counters = [
-        [
-            (kind, (number, key_values(plan.policies[number], each), values))
-            for number, values, kind in counted_by[place]
-            if number in limits
-        ]
-        for place, each in enumerate(labels)
-    ]
+    since = [now - reach(plan, each) for each in labels]
+    of_lifetimes = _of_lifetimes(plan, labels)
     counted = Counter(
-        counter for contact in staying for kind, counter in counters[contact.labels] if _counts(contact, kind)
+        counter for contact in staying for kind, counter in of_lifetimes[contact.labels] if _counts(contact, kind)
     )
+    asked = _asked_for(plan, labels, (*going, *staying), now)
     kept = []
     for contact in reversed(going):
-        mine = [counter for kind, counter in counters[contact.labels] if _counts(contact, kind)]
-        needed = any(counted[counter] < limits[counter[0]] for counter in mine)
-        each = labels[contact.labels]
-        if needed or _still_counts(plan, each, contact, now) or still_pausing(plan, each, contact, now):
+        place = contact.labels
+        mine = [counter for kind, counter in of_lifetimes[place] if _counts(contact, kind)]
+        if (
+            contact.at > since[place]
+            or any(counted[counter] < plan.policies[counter[0]].limit for counter in mine)
+            or (contact.responses and _responses_matter(plan, labels[place], contact, now))
+            or (asked and contact in asked)
+        ):
             kept.append(contact)
             counted.update(mine)
-    return tuple(reversed(kept))
+    return going if len(kept) == len(going) else tuple(reversed(kept))
 
 
-def _confirmable(counted_by: list[tuple[Counting, ...]]) -> bool:
-    return any(kind for entries in counted_by for _, _, kind in entries)
+def _of_lifetimes(plan: Plan, labels: tuple[Labels, ...]) -> list[list[tuple[str, _Counter]]]:
+    """By the number of the labels: the counters of lifetime policies, each with what has to confirm a contact there."""
+    return [
+        [
+            (kind, (number, key_values(plan.policies[number], each), values))
+            for number, values, kind in counting(plan, each)
+            if plan.policies[number].lifetime
+        ]
+        for each in labels
+    ]
 
 
 def _counts(contact: Logged, kind: str) -> bool:
@@ -64,16 +79,31 @@ def _counts(contact: Logged, kind: str) -> bool:
     return not kind or confirmed_at(contact, kind) is not None
 
 
-def _still_counts(plan: Plan, labels: Labels, contact: Logged, now: int) -> bool:
-    """Whether some window still holds it, or may, once it is confirmed."""
+def _responses_matter(plan: Plan, labels: Labels, contact: Logged, now: int) -> bool:
+    """Whether it was confirmed so late that some window still holds that, or what came of it may still pause."""
     for number, _, kind in counting(plan, labels):
         policy = plan.policies[number]
-        if policy.after is not None:
-            continue
-        at = confirmed_at(contact, kind) if kind else contact.at
-        if at is None:
-            if now < contact.at + labels.valid_for + LATE:
+        if kind and not policy.lifetime:
+            at = confirmed_at(contact, kind)
+            if at is not None and at > now - policy.window:
                 return True
-        elif not policy.lifetime and at > now - policy.window:
-            return True
-    return False
+    return still_pausing(plan, labels, contact, now)
+
+
+def _asked_for(plan: Plan, labels: tuple[Labels, ...], log: tuple[Logged, ...], now: int) -> Collection[Logged]:
+    """The contacts in `log` that rules go by."""
+    if not plan.asking:
+        return ()
+    found: dict[tuple[str, str], Logged] = {}
+    for contact in log:
+        action = labels[contact.labels].action
+        asked = plan.asking.get(action)
+        if asked is None:
+            continue
+        last = found.get((action, ""))
+        if contact.at > now - asked.within and (last is None or contact.at >= last.at):
+            found[action, ""] = contact
+        for response in contact.responses:
+            if response.kind in asked.responses:
+                found[action, response.kind] = contact
+    return set(found.values())

@@ -276,19 +276,13 @@ Lasting = Callable[[tuple[Labels, ...], tuple[Logged, ...], tuple[Logged, ...]],
 def with_contacts(
     customer: Customer,
     added: tuple[Contact, ...],
-    keep_since: int = 0,
     keep_latest: int = 0,
-    lasting: Lasting = lambda labels, going, staying: (),
+    lasting: Lasting = lambda labels, going, staying: going,
 ) -> Customer:
-    """`added` appended; older contacts are dropped unless newer than `keep_since`, among the `keep_latest` last or
-    `lasting`.
-    """
+    """`added` appended; of those before, but for the `keep_latest` last, only what is `lasting` stays."""
     log, labels = customer.log, customer.labels
-    spare = len(log) - keep_latest
-    dropped = 0
-    while dropped < spare and log[dropped].at <= keep_since:
-        dropped += 1
-    if dropped:
+    dropped = len(log) - keep_latest
+    if dropped > 0:
         log = lasting(labels, log[:dropped], log[dropped:]) + log[dropped:]
         if len(labels) > len(log) + _SPARE_LABELS:
             labels, log = _only_used(labels, log)

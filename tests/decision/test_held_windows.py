@@ -55,9 +55,8 @@ def test_no_window_holds_more_than_its_limit(asked: Sequence[tuple[int, str]], k
         ask = resolve(NextActionRequest("c-1", channels=[channel], limit=LIMIT[channel]), PLAN)
         added = contacts_of(decide(PLAN, ask, view, now, 0), f"{number:032x}")
         granted += added
-        least = partial(lasting, PLAN, len(added), now)
         if added:
-            customer = with_contacts(customer, added, now - PLAN.history, kept_anyway, least)
+            customer = with_contacts(customer, added, kept_anyway, partial(lasting, PLAN, now))
     times = sorted(contact.at for contact in granted)
     emails = sorted(contact.at for contact in granted if contact.channel == "email")
     assert most_within(times, SEVERAL.window) <= SEVERAL.limit

@@ -1,5 +1,6 @@
 """What rules may ask about contacts: by the definition, over time, and never from what was true before."""
 
+from functools import partial
 from typing import Any
 
 from hypothesis import given, settings
@@ -8,6 +9,7 @@ from msgspec.structs import replace
 
 from catalog.plan import Plan
 from decision.decide import decide
+from decision.lasting import lasting
 from decision.request import NextActionRequest, resolve
 from decision.view import View, view_of
 from features.customer import Contact, Customer, Logged, Response, moment, with_contacts
@@ -78,6 +80,10 @@ def _answered(contact: Logged, kind: str) -> Logged:
     return replace(contact, responses=tuple(Response(each, contact.at, contact.at) for each in sorted(kinds)))
 
 
+def _last_answered(customer: Customer, kind: str) -> Customer:
+    return replace(customer, log=(*customer.log[:-1], _answered(customer.log[-1], kind)))
+
+
 steps = st.lists(
     st.tuples(
         st.builds(lambda seconds, micros: max(0, seconds * SECOND + micros), st.integers(0, 4), st.integers(-1, 1)),
@@ -91,19 +97,22 @@ steps = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(steps)
 def test_rules_hold_as_the_contacts_so_far_say(steps: list[tuple[int, str | None, str | None]]) -> None:
-    """With one view after the other, each made from the one before, as in the service."""
-    customer, now = Customer(), NOW
+    """With one view after the other, each made from the one before, as in the service; and though nothing is kept but
+    what rules may still ask about.
+    """
+    customer, everything, now = Customer(), Customer(), NOW
     view = view_of(PLAN, customer)
     for step, action, kind in steps:
         now += step
         if action is not None:
-            customer = with_contacts(customer, (_contact(action, now),))
+            everything = with_contacts(everything, (_contact(action, now),))
+            customer = with_contacts(customer, (_contact(action, now),), 0, partial(lasting, PLAN, now))
         if kind is not None and customer.log:
-            customer = replace(customer, log=(*customer.log[:-1], _answered(customer.log[-1], kind)))
+            everything, customer = _last_answered(everything, kind), _last_answered(customer, kind)
         view = view_of(PLAN, customer, view)
         assert view == view_of(PLAN, customer)
         for later in (now, now + SECOND, now + 2 * SECOND - 1):
-            assert _chosen(PLAN, view, later) == _expected(customer, later)
+            assert _chosen(PLAN, view, later) == _expected(everything, later)
 
 
 def test_contacts_are_kept_as_long_as_rules_ask_about_them() -> None:

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from catalog.plan import LATE, Plan
-from decision.lasting import SWEEP, lasting
+from decision.lasting import lasting
 from decision.policy import Allowance
 from decision.view import view_of
 from features.applying import Sent, apply_events
@@ -180,7 +180,7 @@ def test_a_lifetime_keeps_what_was_seen_however_much_was_not() -> None:
         labels=customer.labels, log=(Logged(NOW, 0, bytes.fromhex(SOME_DECISION), seen), *customer.log[1:])
     )
     year = NOW + 366 * 24 * HOUR
-    later = with_contacts(customer, (_seen(year),), year - plan.history, 0, partial(lasting, plan, SWEEP, year))
+    later = with_contacts(customer, (_seen(year),), 0, partial(lasting, plan, year))
     assert [contact.at for contact in later.contacts] == [NOW, year]
     assert _left(plan, later, year + 2 * HOUR) == 0
 
@@ -200,5 +200,5 @@ def _kept(plan: Plan, contact: Contact, now: int, responses: tuple[Response, ...
     customer = customer_of(contacts=[contact])
     log = tuple(Logged(each.at, each.labels, each.decision, responses) for each in customer.log)
     customer = Customer(labels=customer.labels, log=log)
-    later = with_contacts(customer, (_sent(now),), now - plan.history, 0, partial(lasting, plan, SWEEP, now))
+    later = with_contacts(customer, (_sent(now),), 0, partial(lasting, plan, now))
     return later.log[0].at == contact.at

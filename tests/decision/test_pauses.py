@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from catalog.plan import After, Plan
-from decision.lasting import SWEEP, lasting
+from decision.lasting import lasting
 from decision.pauses import Responses, last_pausing
 from decision.view import view_of
 from features.customer import Contact, Customer, Response, with_contacts
@@ -51,8 +51,7 @@ def test_what_was_dismissed_late_is_kept_while_that_matters(plan: Plan, action: 
     """A contact of a year ago, dismissed so many days ago: policies look at it only while it may still pause."""
     now = 1000 * DAY
     customer = _dismissed(customer_of(contacts=[_contact(action, now - 365 * DAY)]), 0, now - ago * DAY)
-    since = now - plan.history
-    later = with_contacts(customer, (_contact("b", now),), since, 0, partial(lasting, plan, SWEEP, now))
+    later = with_contacts(customer, (_contact("b", now),), 0, partial(lasting, plan, now))
     assert [contact.at for contact in later.contacts] == [now - 365 * DAY] * kept + [now]
 
 

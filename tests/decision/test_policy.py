@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from catalog.plan import Plan, Treatment
 from decision.counted import counted_of
-from decision.lasting import KEPT_ANYWAY, SWEEP, lasting
+from decision.lasting import KEPT_ANYWAY, SWEEP, lasting, with_lasting
 from decision.policy import LONGEST_KEY, Allowance, counts_after, keys_of, remaining
 from decision.view import view_of
 from features.customer import Contact, Customer, moment, with_contacts
@@ -194,15 +194,14 @@ def _assert_least(
 
 
 @settings(max_examples=200, deadline=None)
-@given(policies, past, known_keys, st.integers(0, 8), st.integers(0, 4), st.sampled_from([1, SWEEP]))
+@given(policies, past, known_keys, st.integers(0, 4))
 def test_nothing_is_forgotten_that_a_policy_still_counts(
-    declared: list[dict[str, Any]], contacts: Past, keys: dict[str, str], rolling: int, latest: int, swept: int
+    declared: list[dict[str, Any]], contacts: Past, keys: dict[str, str], latest: int
 ) -> None:
     """Added one by one, with what may be dropped dropped each time, as over the years of a customer."""
     plan, customer = _plan(declared), Customer()
     for contact in _contacts(contacts):
-        since = contact.at - plan.history - rolling * SECOND
-        customer = with_contacts(customer, (contact,), since, latest, partial(lasting, plan, swept, contact.at))
+        customer = with_contacts(customer, (contact,), latest, partial(lasting, plan, contact.at))
     treatments = [treatment for treatment in plan.treatments if treatment is not None]
     later = NOW + 2 * SECOND
     blocked = Allowance(plan, counted_of(plan, customer.labels, customer.log)[0], keys, later).blocked()
@@ -216,7 +215,7 @@ def test_of_what_only_lifetime_policies_count_the_latest_up_to_the_limit_stay() 
     customer = Customer()
     for at, action in enumerate("aabcacbac", start=1):
         added = (Contact(at, action, "web", "h" if action == "c" else "g", "inbound", SOME_DECISION),)
-        customer = with_contacts(customer, added, at, 0, partial(lasting, plan, SWEEP, at))
+        customer = with_contacts(customer, added, 0, partial(lasting, plan, at))
     kept = [(contact.at, contact.action) for contact in customer.contacts]
     assert kept == [(3, "b"), (5, "a"), (7, "b"), (8, "a"), (9, "c")]  # what was just added stays for now
 
@@ -227,7 +226,7 @@ def test_what_nobody_needs_goes_within_so_many_contacts() -> None:
     customer, lengths = Customer(), []
     for at in range(1, 200):
         added = tuple(Contact(at, "c", "web", "h", "inbound", SOME_DECISION) for _ in range(1 if at == 1 else 2))
-        customer = with_contacts(customer, added, at, KEPT_ANYWAY, partial(lasting, plan, len(added), at))
+        customer = with_lasting(plan, customer, added, at)
         lengths.append(len(customer.log))
     assert KEPT_ANYWAY < max(lengths) <= KEPT_ANYWAY + SWEEP + 2
 
@@ -262,14 +261,15 @@ def test_what_is_held_is_counted_in_its_place_whenever_it_was_granted() -> None:
     assert Allowance(plan, carried.counted, {}, NOW + SECOND + 1).left[0] == 7  # NOW and NOW + 1 are out of the window
 
 
-def test_what_is_held_lets_nothing_go_that_still_counts() -> None:
+def test_what_is_held_stays_until_then_and_keeps_nothing_else() -> None:
+    """Nothing counts here, so only the time of what was granted for later keeps it."""
+    plan = plan_of(GRID)
     customer = customer_of(contacts=[Contact(NOW + 9, "a", "web", "g", "inbound", SOME_DECISION)])
-    for at in (NOW, NOW + 1, NOW + 2):
+    for at in (NOW, NOW + 1, NOW + 8, NOW + 9):
         added = (Contact(at, "a", "web", "g", "inbound", SOME_DECISION),)
-        customer = with_contacts(customer, added, NOW + 1, 0)
-    assert [contact.at - NOW for contact in customer.contacts] == [9, 0, 1, 2]
-    customer = with_contacts(customer, (), NOW + 9, 0)
-    assert customer.contacts == ()
+        customer = with_contacts(customer, added, 0, partial(lasting, plan, at))
+        expected = [9, at - NOW] if at < NOW + 9 else [9]
+        assert [contact.at - NOW for contact in customer.contacts] == expected
 
 
 def test_a_window_is_open_at_its_old_end() -> None:

@@ -203,8 +203,7 @@ class Policies(RuleBasedStateMachine):
             for each in added
         ]
         if added:
-            since, stay = self.now - self.plan.history, partial(lasting, self.plan, 16, self.now)
-            self.becomes(with_contacts(self.customer, added, since, 0, stay))
+            self.becomes(with_contacts(self.customer, added, 0, partial(lasting, self.plan, self.now)))
             assert self.view == view_of(self.plan, self.customer)
 
 

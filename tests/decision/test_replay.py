@@ -52,7 +52,7 @@ def changed(name: str, **changes: Any) -> list[Difference]:
 def contacted(customer: Customer) -> Customer:
     last = customer.contacts[-1]
     again = Contact(last.at + DAY, last.action, last.channel, last.group, last.direction, SOME_DECISION)
-    return with_contacts(customer, (again,), -1)
+    return with_contacts(customer, (again,))
 
 
 INPUTS: dict[str, tuple[str, dict[str, Any]]] = {

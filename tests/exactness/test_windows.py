@@ -67,7 +67,7 @@ async def _contacted_a_month_ago(url: str) -> list[int]:
     def change(customer: Customer, now: int) -> Customer:
         times[:] = range(now - WINDOW_US, now - WINDOW_US + LIMIT * APART_US, APART_US)
         old = tuple(Contact(at, "letter", EMAIL, "", "outbound", BEFORE) for at in times)
-        return with_contacts(customer, old, 0, 0)
+        return with_contacts(customer, old)
 
     store = await open_store(url)
     await store.update(WHO, change, patience())

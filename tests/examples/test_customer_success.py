@@ -6,7 +6,6 @@ the customer as they are that day, whose contacts they then have.
 
 import importlib.util
 from datetime import UTC, date, datetime, time, timedelta
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,12 +19,12 @@ from catalog.plan import Plan
 from decision.answer import contacts_of
 from decision.content import render
 from decision.decide import Decision, decide
-from decision.lasting import KEPT_ANYWAY, lasting
+from decision.lasting import with_lasting
 from decision.request import NextActionRequest, resolve
 from decision.view import view_of
 from features.aggregates import values_at
 from features.applying import STORED, Sent, apply_events
-from features.customer import EMPTY, Consent, Customer, decode, encode, micros, with_attributes, with_contacts
+from features.customer import EMPTY, Consent, Customer, decode, encode, micros, with_attributes
 from rules.types import coerce
 from tests.customers import SOME_DECISION
 
@@ -123,9 +122,7 @@ def walk(plan: Plan, first: str, last: str, luisa: dict[str, Any] = LUISA) -> li
         customer = after_events(plan, customer, day, now)
         decision = decide(plan, ask, view_of(plan, customer), now, 0)
         added = contacts_of(decision, SOME_DECISION)
-        customer = with_contacts(
-            customer, added, now - plan.history, KEPT_ANYWAY, partial(lasting, plan, len(added), now)
-        )
+        customer = with_lasting(plan, customer, added, now)
         customer = decode(encode(customer))  # as it comes back tomorrow
         days.append((day, decision))
     return days

@@ -123,14 +123,19 @@ def test_purposes_are_apart() -> None:
 
 
 @given(st.lists(st.integers(0, 20), max_size=12).map(sorted), st.integers(-1, 21), st.integers(0, 12))
-def test_of_old_contacts_none_is_dropped_that_is_recent_or_among_the_last(
+def test_of_old_contacts_none_is_dropped_that_is_lasting_or_among_the_last(
     times: list[int], since: int, latest: int
 ) -> None:
     before = customer_of(contacts=map(contact, times))
     added = (contact(21), contact(21))
-    after = with_contacts(before, added, since, latest)
+
+    def lasting(_: object, going: tuple[Logged, ...], __: object) -> tuple[Logged, ...]:
+        return tuple(each for each in going if each.at > since)
+
+    after = with_contacts(before, added, latest, lasting)
     expected = [at for place, at in enumerate(times) if at > since or place >= len(times) - latest]
     assert after.contacts == (*map(contact, expected), *added)
+    assert with_contacts(before, added).contacts == (*before.contacts, *added)
 
 
 more = st.fixed_dictionaries(
@@ -153,7 +158,7 @@ def test_what_is_encoded_longer_is_the_customer_with_the_contacts_added(
     customer = replace(customer, **more)
     body, span = encode(customer), None
     for contact, forgotten in added:
-        after = with_contacts(customer, (contact,), -1)
+        after = with_contacts(customer, (contact,))
         longer = encode_longer(body, None if forgotten else span, customer, after)
         if longer is None:
             assert not customer.log or len(after.labels) > len(customer.labels)
@@ -179,7 +184,7 @@ def test_what_is_encoded_longer_has_lost_what_was_dropped(
     def lasting(_: object, going: tuple[Logged, ...], __: object) -> tuple[Logged, ...]:
         return tuple(each for place, each in enumerate(going) if place in staying)
 
-    after = with_contacts(before, tuple(contact(31 + n) for n in range(added)), 20, latest, lasting)
+    after = with_contacts(before, tuple(contact(31 + n) for n in range(added)), latest, lasting)
     longer = encode_longer(encode(before), None, before, after)
     if len(after.log) < len(before.log) + added:
         assert longer is None
@@ -190,7 +195,7 @@ def test_what_is_encoded_longer_has_lost_what_was_dropped(
 
 def test_only_contacts_make_it_longer() -> None:
     before = customer_of({"a": 1}, {"m": Consent(True, 1)}, (contact(1), contact(2)))
-    after = with_contacts(before, (contact(3),), -1)
+    after = with_contacts(before, (contact(3),))
     body = encode(before)
     assert encode_longer(body, None, before, after) is not None
     for other in (
@@ -215,7 +220,7 @@ def test_a_state_of_before_events_is_read_and_written_anew() -> None:
     whole = msgspec.msgpack.decode(encode(before))
     old = msgspec.msgpack.encode([*whole[:5], [entry[:3] for entry in whole[5]]])
     assert decode(old) == before
-    assert encode_longer(old, None, decode(old), with_contacts(decode(old), (contact(3),), -1)) is None
+    assert encode_longer(old, None, decode(old), with_contacts(decode(old), (contact(3),))) is None
 
 
 @given(
