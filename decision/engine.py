@@ -24,7 +24,7 @@ from decision.decide import InForce, Score, decide
 from decision.deciding import Answer, Deciding, RequestIdentity, answer_of, repeated, request_identity, seed_of, view
 from decision.doubt import in_doubt, was_committed, why_of
 from decision.reasons import Degradation
-from decision.request import MOST_PER_ANSWER, Ask, NextActionRequest, resolve
+from decision.request import MOST_PER_ANSWER, Ask, NextActionRequest, RequestError, resolve
 from decision.time_budget import FOR_COMMIT, Fits, Usual, what_fits
 from features.answered import answered_before
 from features.cache import Snapshot
@@ -111,7 +111,12 @@ class Engine:
         if snapshot.customer.identity is not None and snapshot.customer.identity.into:
             return False
         by = self._in_force
-        ask = resolve(request, by.plan)
+        try:
+            ask = resolve(request, by.plan)
+        except RequestError:
+            if request.request_id is msgspec.UNSET:
+                raise
+            return False  # it may have been answered before
         if not self.turns.take_free(ask.customer_id):
             return False
         try:
@@ -144,6 +149,23 @@ class Engine:
         return await self._ask(request, request_identity(request, caller), Deadline(seconds))
 
     async def _ask(self, request: NextActionRequest, identity: RequestIdentity | None, deadline: Deadline) -> Answer:
+        """What the request was answered before comes first: by a catalog, perhaps, that declared what this one doesn't.
+
+        Raises RequestError.
+        """
+        try:
+            return await self._answer(request, identity, deadline)
+        except RequestError:
+            if identity is None or request.dry_run:
+                raise
+            before = None
+            with contextlib.suppress(StoreError):
+                _, before = await self._follow(request.customer_id, identity, deadline)
+            if before is None:
+                raise
+            return repeated(before, identity, 0)
+
+    async def _answer(self, request: NextActionRequest, identity: RequestIdentity | None, deadline: Deadline) -> Answer:
         """Decides for whom the customer's id stands: the answer and its record name that one."""
         while True:
             by = self._in_force

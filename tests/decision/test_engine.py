@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -21,6 +22,7 @@ from features.cache import Cache
 from features.clock import ServerClock
 from features.customer import Consent, Contact, Customer, with_attributes, with_consent
 from features.deadline import Deadline
+from features.identity import merge
 from features.keys import parse_decision_id
 from features.ledger import Ledger
 from features.opening import open_store
@@ -49,6 +51,7 @@ contact_policies:
   daily-web: {limit: 2, rolling: 1d, scope: {channel: web}}
 fallback: {top: hello}
 """
+WITHOUT = "channels: {app: {direction: inbound}}\nactions: {hi: {value: 1, treatments: {app: {t: Hi}}}}\n"
 REQUEST = NextActionRequest("c-1", placements=["top"])
 BOTH = NextActionRequest("c-1", channels=["web", "email"], placements=["top"])
 
@@ -176,6 +179,30 @@ async def test_the_same_request_id_is_the_same_answer_and_counts_once(store: Cus
     assert refused.value.code == "request_id_reused"
     other = json.loads((await engine.next_action(replace(REQUEST, request_id="r"), "other key", PATIENT)).body)
     assert other["decision_id"] != body["decision_id"]
+
+
+async def test_an_answered_request_is_answered_the_same_though_the_catalog_has_changed(
+    store: CustomerStore, engine: Engine
+) -> None:
+    """By one that declares none of what it asks for: only a request that was not answered before is refused."""
+    request = replace(BOTH, context={"page": "home"}, request_id="r-1")
+    engine.serve(plan_of(CATALOG + "context: {page: string}\n"))
+    first, told = await asked(engine, request)
+    assert told["status"] == "decided"
+    count = len(await contacts(store))
+    engine.serve(plan_of(WITHOUT))
+    for merged in (False, True):
+        if merged:
+            await merge(store, "c-1", "c-2", patient())
+        again, _ = await asked(engine, request)
+        assert (again.body, again.repeated) == (first.body, True)
+        for other in ({"request_id": "r-2"}, {"request_id": msgspec.UNSET}, {"dry_run": True}):
+            with pytest.raises(RequestError, match="not declared") as refused:
+                await asked(engine, replace(request, **other))
+            assert refused.value.code == "unknown_channel"
+        with pytest.raises(RequestError, match="another body"):
+            await asked(engine, replace(request, limit=2))
+    assert len((await store.snapshot("c-2", patient(), fresh=True)).customer.log) == count
 
 
 async def test_a_decision_is_made_on_what_another_worker_wrote(
