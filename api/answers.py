@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from decision.reasons import Degradation, Reason, Status
+from decision.reasons import Degradation, Gate, Reason, Status
 
 
 class ActionAnswer(msgspec.Struct, forbid_unknown_fields=True):
@@ -26,6 +26,16 @@ class ActionAnswer(msgspec.Struct, forbid_unknown_fields=True):
     not_before: datetime | msgspec.UnsetType = msgspec.UNSET
 
 
+class HeldBackAnswer(msgspec.Struct, forbid_unknown_fields=True):
+    """What took out the last candidates of an answer with nothing in it: the gate, the policies or budgets by name, and
+    when something passes it again; null where that is never, or no matter of time.
+    """
+
+    gate: Gate
+    by: list[str]
+    eligible_at: datetime | None
+
+
 class NextActionAnswer(msgspec.Struct, forbid_unknown_fields=True):
     """A decision. `decision_id` is null where nothing was recorded: in a dry run, and in a degraded answer; in a
     provisional one it is that of the commit under way.
@@ -39,6 +49,7 @@ class NextActionAnswer(msgspec.Struct, forbid_unknown_fields=True):
     valid_until: datetime | None
     degraded: list[Degradation]
     catalog: str
+    held_back: HeldBackAnswer | msgspec.UnsetType = msgspec.UNSET
 
 
 class Finding(msgspec.Struct):
