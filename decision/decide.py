@@ -197,7 +197,7 @@ class _Run:
         open_to = candidates.alive
         for place, slot in enumerate(slots, 1):
             if held & slot.mask and pressure is not None:
-                pressure.weigh(arbiter, held & slot.mask, open_to & slot.mask, allowance.blocking)
+                pressure.weigh(arbiter, held & slot.mask, open_to & slot.mask, allowance.holding)
             for taken in range(1, slot.limit + 1):
                 pick = self._next(slot, open_to, arbiter, candidates)
                 if pick is None:

@@ -86,8 +86,8 @@ def _end_of_quiet_hours(plan: Plan, gone: int, frame: Frame, now: int) -> int | 
 
 
 def _by_policies(plan: Plan, gone: int, view: View, now: int, zone: tzinfo, allowance_at: AllowanceAt) -> HeldBack:
-    blocking = {number for bit in bits(gone) for number in allowance_at(now).blocking(bit)}
-    moments = sorted({at for number in blocking for at in _moments(plan, number, view, now, zone) if at > now})
+    holding = allowance_at(now).holding(gone)
+    moments = sorted({at for number in holding for at in _moments(plan, number, view, now, zone) if at > now})
     place = bisect_left(moments, True, key=lambda at: bool(gone & ~allowance_at(at).blocked()))
     if place == len(moments):
         last = allowance_at(moments[-1] if moments else now)
@@ -98,7 +98,7 @@ def _by_policies(plan: Plan, gone: int, view: View, now: int, zone: tzinfo, allo
 
 def _named(plan: Plan, treatments: int, allowance: Allowance, at: int | None) -> HeldBack:
     """By those policies that hold the first of `treatments` back."""
-    numbers = allowance.blocking(next(iter(bits(treatments))))
+    numbers = allowance.holding(treatments & -treatments)
     return HeldBack(Gate.CONTACT_POLICY, tuple(plan.policy_names[number] for number in numbers), at)
 
 

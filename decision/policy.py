@@ -149,9 +149,9 @@ class Allowance:
                 mask |= policy.per.blocks.get(values, 0)
         return mask
 
-    def blocking(self, bit: int) -> tuple[int, ...]:
-        """The policies, by number, that rule the treatment with this bit out."""
-        return tuple(number for number in range(len(self.left)) if self._blocked_by(number) >> bit & 1)
+    def holding(self, treatments: int) -> tuple[int, ...]:
+        """The policies, by number, that rule any of `treatments` out."""
+        return tuple(number for number in range(len(self.left)) if self._blocked_by(number) & treatments)
 
     def least(self, wanted: int) -> tuple[int, ...]:
         """What each policy allows; of many counters, the one of a treatment in `wanted` that allows least."""

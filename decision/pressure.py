@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from decision.arbitration import Arbiter
 
-Blocking = Callable[[int], tuple[int, ...]]
-"""The numbers of the policies that hold back the treatment of a bit."""
+Holding = Callable[[int], tuple[int, ...]]
+"""The numbers of the policies that hold back any of some treatments, given as bits."""
 
 
 class Pressure:
@@ -22,11 +22,11 @@ class Pressure:
     def __init__(self) -> None:
         self.lost: dict[int, float] = {}
 
-    def weigh(self, arbiter: Arbiter, held: int, left: int, blocking: Blocking) -> None:
+    def weigh(self, arbiter: Arbiter, held: int, left: int, holding: Holding) -> None:
         """One slot: of its candidates, policies hold back `held` and leave `left`, both as bits; `held` has one."""
         best = arbiter.best(held | left)
         if not held >> best & 1:
             return
         lost = arbiter.priority(best) - (arbiter.priority(arbiter.best(left)) if left else 0.0)
-        for number in blocking(best):
+        for number in holding(1 << best):
             self.lost[number] = self.lost.get(number, 0.0) + lost

@@ -4,6 +4,9 @@ Until the response that confirms it is known, it counts as happening now, in eve
 with it stands: whoever got that answer may still show it. After that it counts nothing, unless it is confirmed late.
 Confirmed, it counts at the time of the first such response, never before it was made. One whose delivery failed is
 given back at once, unless it was confirmed all the same.
+
+Whatever a customer does about a contact proves that they saw it, and what was seen was delivered: who reports clicks
+alone must not be granted more for it. So all but what tells of the delivery confirms an impression.
 """
 
 from enum import StrEnum
@@ -14,6 +17,7 @@ from features.events import Event
 
 SEEN, DELIVERED = "impression", "delivered"
 _FAILED = frozenset({"failed", "bounced"})
+_NO_PROOF = {SEEN: _FAILED | {DELIVERED}, DELIVERED: _FAILED}
 
 
 class Became(StrEnum):
@@ -28,7 +32,7 @@ class Became(StrEnum):
 
 def became(contact: Contact, now: int) -> Became:
     kinds = {response.kind for response in contact.responses}
-    if SEEN in kinds:
+    if kinds - _NO_PROOF[SEEN]:
         return Became.SEEN
     if DELIVERED in kinds:
         return Became.DELIVERED
@@ -38,26 +42,28 @@ def became(contact: Contact, now: int) -> Became:
 
 
 def confirmed_at(contact: Logged, kind: str) -> int | None:
-    """Since when `contact` counts where a response of `kind` confirms it, in microseconds; None if none is known."""
-    for response in contact.responses:
-        if response.kind == kind:
-            return max(response.first, contact.at)
-    return None
+    """Since when `contact` counts where it waits for `kind`, in microseconds; None if nothing confirms it."""
+    no_proof = _NO_PROOF[kind]
+    first = min((response.first for response in contact.responses if response.kind not in no_proof), default=None)
+    return None if first is None else max(first, contact.at)
 
 
 def is_held(contact: Logged, kind: str) -> bool:
     """Whether it keeps its place as long as its answer stands."""
-    return not any(response.kind == kind or response.kind in _FAILED for response in contact.responses)
+    no_proof = _NO_PROOF[kind]
+    return all(response.kind in no_proof and response.kind not in _FAILED for response in contact.responses)
 
 
 def confirms_late(plan: Plan, labels: Labels, contact: Logged, event: Event) -> bool:
     """Whether `event`, about `contact`, is what confirms it for some limit, but after its answer had expired."""
     if not labels.valid_for or not labels.counts_toward_caps or event.at < contact.at + labels.valid_for:
         return False
-    if any(response.kind == event.type for response in contact.responses):
-        return False
     named = labels.named
-    return any(
-        policy.after is None and policy.confirmed_by(labels.direction) == event.type and policy.counts(named)
+    waited_for = {
+        policy.confirmed_by(labels.direction)
         for policy in plan.policies
+        if policy.after is None and policy.counts(named)
+    }
+    return any(
+        kind and event.type not in _NO_PROOF[kind] and confirmed_at(contact, kind) is None for kind in waited_for
     )

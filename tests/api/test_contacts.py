@@ -38,7 +38,7 @@ def test_no_contacts() -> None:
     [
         ([], 14, "open"),
         ([], 15, "expired"),
-        (["click"], 15, "expired"),
+        (["click"], 15, "seen"),
         (["delivered", "failed"], 15, "delivered"),
         (["bounced"], 14, "failed"),
         (["failed"], 15, "failed"),

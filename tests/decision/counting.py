@@ -87,6 +87,11 @@ class Made:
     def times(self, kind: str) -> list[int]:
         return [at for told, at in self.came if told == kind]
 
+    def proofs(self, kind: str) -> list[int]:
+        """When it turned out to be seen, or delivered: whoever does anything about it has got it and seen it."""
+        of_delivery = {"impression": ["delivered", "failed", "bounced"], "delivered": ["failed", "bounced"]}
+        return [at for told, at in self.came if told not in of_delivery[kind]]
+
 
 Policy = dict[str, Any]  # as declared, with `per` and `scope`
 
@@ -171,7 +176,7 @@ class Oracle:
         kind = _confirmed_by(policy, made)
         if kind is None or made.picked:
             return made.at
-        confirmed = made.times(kind)
+        confirmed = made.proofs(kind)
         if confirmed:
             return max(min(confirmed), made.at)
         if made.times("failed") or made.times("bounced"):
@@ -191,7 +196,11 @@ class Oracle:
 
     def is_late(self, made: Made, kind: str, at: int) -> bool:
         """Whether being told of `kind` is what `made` counts from, after the end of its answer."""
-        return not made.times(kind) and at >= made.at + made.valid_for and self._waits_for(made, kind)
+        proof = replace(made, came=[(kind, at)])
+        return at >= made.at + made.valid_for and any(
+            self._waits_for(made, waited) and proof.proofs(waited) and not made.proofs(waited)
+            for waited in ("impression", "delivered")
+        )
 
     def _waits_for(self, made: Made, *kinds: str) -> bool:
         if not self._flag("counts_toward_caps", made.action):

@@ -100,13 +100,23 @@ def test_what_counts_as_decided_stays_whatever_comes_of_it() -> None:
     assert [_left(plan, customer, at) for at in (NOW + 2, week - 1, week)] == [2, 2, 3]
 
 
-def test_an_impression_does_not_tell_of_a_delivery_nor_the_other_way_round() -> None:
-    plan = _plan(DELIVERED)
-    customer = _told(plan, customer_of(contacts=[_sent()]), ("impression", NOW + 1))
-    assert _left(plan, customer, NOW + 48 * HOUR) == 3
+@pytest.mark.parametrize(
+    "kind", ["impression", "click", "opened", "dismiss", "unsubscribed", "complained", "conversion"]
+)
+@pytest.mark.parametrize("counts", ["delivery", "impression"])
+def test_whatever_the_customer_did_proves_that_it_was_seen(counts: str, kind: str) -> None:
+    plan = _plan(DELIVERED.replace("delivery", counts))
+    customer = _told(
+        plan, customer_of(contacts=[_sent()]), (kind, NOW + 2), ("impression", NOW + 3), ("failed", NOW + 4)
+    )
+    week = NOW + 2 + 7 * 24 * HOUR
+    assert [_left(plan, customer, at) for at in (NOW + 48 * HOUR, week - 1, week)] == [2, 2, 3]
+
+
+def test_what_was_delivered_may_not_have_been_seen() -> None:
     plan = _plan(DELIVERED.replace("delivery", "impression"))
     customer = _told(plan, customer_of(contacts=[_sent()]), ("delivered", NOW + 1))
-    assert _left(plan, customer, NOW + 48 * HOUR) == 3
+    assert [_left(plan, customer, NOW + at) for at in (HOUR, 48 * HOUR)] == [2, 3]
 
 
 def test_without_an_end_a_contact_counts_as_decided(plan: Plan) -> None:
@@ -137,7 +147,8 @@ def test_a_late_impression_is_told_once_and_only_where_something_counts_by_it(pl
 
     assert notes(plan, shown, "impression", end - 1) == ()
     assert notes(plan, shown, "impression", end) == ("late",)
-    assert notes(plan, shown, "click", end) == ()
+    assert notes(plan, shown, "click", end) == ("late",)
+    assert notes(plan, shown, "delivered", end) == ()
     assert notes(plan, _told(plan, shown, ("impression", end)), "impression", end + 1) == ()
     assert notes(plan, _told(plan, shown, ("impression", NOW)), "impression", end + 1) == ()
     assert (
@@ -146,7 +157,8 @@ def test_a_late_impression_is_told_once_and_only_where_something_counts_by_it(pl
     assert notes(_plan(DELIVERED), shown, "impression", end) == ()  # another channel's
     by_delivery, mailed = _plan(DELIVERED), customer_of(contacts=[_sent()])
     assert notes(by_delivery, mailed, "delivered", NOW + 48 * HOUR) == ("late",)
-    assert notes(by_delivery, mailed, "impression", NOW + 48 * HOUR) == ()
+    assert notes(by_delivery, mailed, "impression", NOW + 48 * HOUR) == ("late",)
+    assert notes(by_delivery, mailed, "bounced", NOW + 48 * HOUR) == ()
 
 
 def test_what_may_yet_be_seen_is_known_for_a_day_after_it_stood(plan: Plan) -> None:
