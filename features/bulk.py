@@ -14,7 +14,7 @@ from features.cache import Snapshot
 from features.commit import Commit
 from features.deadline import Deadline
 from features.errors import StoreError
-from features.identity import root_of
+from features.identity import remember, root_of
 from features.store import CustomerStore
 
 MOST_PIECES = 16  # in a write
@@ -73,14 +73,24 @@ def _groups(pieces: Pieces) -> Iterator[list[Piece]]:
 async def _snapshots(store: CustomerStore, group: list[Piece]) -> list[tuple[str, Snapshot]]:
     """For each piece whom it counts for, and their state. Raises StoreError."""
     deadline = Deadline(WITHIN)
-    return await asyncio.gather(*(_snapshot(store, piece.customer_id, deadline) for piece in group))
+    return await asyncio.gather(*(_snapshot(store, piece, deadline) for piece in group))
 
 
-async def _snapshot(store: CustomerStore, customer_id: str, deadline: Deadline) -> tuple[str, Snapshot]:
-    known = store.at_hand(customer_id)
-    if known is not None and not known.customer.merged_into:
-        return customer_id, known
-    return await root_of(store, customer_id, deadline)
+async def _snapshot(store: CustomerStore, piece: Piece, deadline: Deadline) -> tuple[str, Snapshot]:
+    known = store.at_hand(piece.customer_id)
+    if known is None or known.customer.merged_into:
+        return await _root(store, piece, deadline)
+    if piece.refuses and known.customer.anonymous:
+        return await _root(store, piece, deadline)
+    return piece.customer_id, known
+
+
+async def _root(store: CustomerStore, piece: Piece, deadline: Deadline) -> tuple[str, Snapshot]:
+    """With what was kept of the customer if they were erased, where that matters."""
+    while True:
+        root, snapshot = await root_of(store, piece.customer_id, deadline)
+        if not piece.refuses or not await remember(store, root, snapshot, deadline):
+            return root, snapshot
 
 
 async def _send(store: CustomerStore, commits: list[tuple[Piece, Commit | None]], done: Callable[[int], None]) -> None:
@@ -106,7 +116,7 @@ async def _settle(store: CustomerStore, piece: Piece) -> None:
     deadline = Deadline(WITHIN)
     attempts = Attempts()
     while True:
-        root, snapshot = await root_of(store, piece.customer_id, deadline)
+        root, snapshot = await _root(store, piece, deadline)
         commit = piece.commit(store, root, snapshot, attempts.ticket)
         if commit is None:
             return

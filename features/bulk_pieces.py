@@ -22,6 +22,7 @@ from features.cache import Snapshot
 from features.commit import Commit, Committed, Known, Outcome
 from features.customer import Customer, encode
 from features.events import Event, digest, pack_events
+from features.responses import NO_MORE
 from features.series import Stored, cut, joined
 from features.store import CustomerStore
 
@@ -145,9 +146,11 @@ class Pieces:
 
 
 class Piece:
-    """Some events of one customer on their way to be stored."""
+    """Some events of one customer on their way to be stored. `refuses` says whether any takes a consent back."""
 
-    __slots__ = ("_begin", "_end", "_left", "_mark", "_noted", "_number", "_pieces", "customer", "customer_id")
+    __slots__ = (
+        "_begin", "_end", "_left", "_mark", "_noted", "_number", "_pieces", "customer", "customer_id", "refuses",
+    )  # fmt: skip
 
     def __init__(self, pieces: Pieces, customer_id: str, number: int, begin: int, end: int) -> None:
         self.customer_id = customer_id
@@ -158,6 +161,7 @@ class Piece:
         self._mark = pieces.mark(customer_id, number)
         self._left: list[Sent] | None = pieces.sent(customer_id, begin, end) if pieces.answers(begin, end) else None
         """The events that are left to be stored one by one; None where they are stored as columns."""
+        self.refuses = any(each.type in NO_MORE for each in self._left or ())
         self._noted: Counter[str] = Counter()
 
     def __len__(self) -> int:

@@ -10,6 +10,7 @@ from features.cache import Snapshot
 from features.commit import Commit, Committed, Known, Outcome
 from features.customer import EMPTY, Customer, encode
 from features.events import digest, pack_events
+from features.responses import NO_MORE
 from features.store import CustomerStore
 
 
@@ -17,14 +18,15 @@ class Group:
     """The events of one customer in a batch, on their way to be stored.
 
     They are counted by the plan in force when they are committed, in the customer's turn: a catalog that was put in
-    force while they waited is theirs.
+    force while they waited is theirs. `refuses` says whether any takes a consent back.
     """
 
-    __slots__ = ("_left", "_plan", "_results", "_ticket", "_tries", "_trying", "customer", "customer_id")
+    __slots__ = ("_left", "_plan", "_results", "_ticket", "_tries", "_trying", "customer", "customer_id", "refuses")
 
     def __init__(self, plan: Callable[[], Plan], customer_id: str) -> None:
         self.customer_id = customer_id
         self.customer: Customer = EMPTY
+        self.refuses = False
         self._plan = plan
         self._left: dict[
             str, list[tuple[int, Sent]]
@@ -35,6 +37,7 @@ class Group:
         self._tries = 0
 
     def add(self, sent: Sent, place: int) -> None:
+        self.refuses = self.refuses or sent.type in NO_MORE
         same = self._left.get(sent.id)
         if same is None:
             self._left[sent.id] = [(place, sent)]

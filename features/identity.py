@@ -95,8 +95,7 @@ async def merge(
         if len(ids) > MOST_MERGED:
             raise TooManyIdsError(f"{into!r} would be merged from {len(ids)} others; at most {MOST_MERGED} are allowed")
         for customer_id, snapshot in ((into, target), (old, source)):
-            if await _before(store, customer_id, snapshot, deadline) is not None:
-                await update(store, customer_id, lambda customer, now: customer, deadline)
+            await remember(store, customer_id, snapshot, deadline)
         step("freezing")
         changed |= await _freeze(store, old, source, into, deadline)
         step("frozen")
@@ -111,6 +110,18 @@ async def update(store: CustomerStore, customer_id: str, change: Change, deadlin
             return root, await store.update(root, _on_what_was_kept(change, snapshot.customer, before), deadline)
         except (MergedAway, _ErasedMeanwhileError):
             continue
+
+
+async def remember(store: CustomerStore, customer_id: str, snapshot: Snapshot, deadline: Deadline) -> bool:
+    """Gives back to the customer what was kept when they were erased, for who is about to state something of them in
+    another way than by `update`. False, and nothing has happened, where there is nothing they don't have. Raises
+    StoreError.
+    """
+    before = await _before(store, customer_id, snapshot, deadline)
+    if before is None or restored(snapshot.customer, before) == snapshot.customer:
+        return False
+    await update(store, customer_id, lambda customer, now: customer, deadline)
+    return True
 
 
 class _ErasedMeanwhileError(Exception):

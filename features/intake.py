@@ -20,7 +20,7 @@ from features.deadline import Deadline
 from features.errors import OutOfTime, StoreError
 from features.event_groups import Group, groups_of
 from features.event_waiting import Answered, Waiting
-from features.identity import root_of
+from features.identity import remember, root_of
 from features.overdue import Overdue
 from features.store import CustomerStore
 from features.turns import Turns
@@ -60,7 +60,12 @@ class Intake:
         waiting = Waiting(self, Deadline(seconds), len(sent), answered)
         for group in groups_of(self._plan, sent):
             snapshot = self.store.at_hand(group.customer_id)
-            if snapshot is None or snapshot.customer.merged_into or not waiting.add(group, snapshot):
+            if (
+                snapshot is None
+                or snapshot.customer.merged_into
+                or (group.refuses and snapshot.customer.anonymous)  # what was kept when they were erased comes first
+                or not waiting.add(group, snapshot)
+            ):
                 waiting.give_back()
                 return False
         try:
@@ -95,6 +100,9 @@ class Intake:
         while True:
             if snapshot.customer.merged_into:
                 return False
+            if group.refuses and await remember(self.store, group.customer_id, snapshot, deadline):
+                snapshot = await self.store.snapshot(group.customer_id, deadline)
+                continue
             commit = group.commit(self.store, snapshot)
             if commit is None:
                 return True

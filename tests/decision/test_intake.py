@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from features.customer import Consent, Customer, Response, with_attributes, with
 from features.deadline import Deadline
 from features.errors import StoreError
 from features.events import Event, unpack_events
+from features.forgetting import forget
+from features.identity import update
 from features.intake import Intake
 from features.opening import open_store
 from features.redis_server import EmbeddedRedis
@@ -302,6 +304,54 @@ async def test_who_unsubscribes_is_not_written_to_any_more(engine: Engine, intak
     assert {purpose: given.granted for purpose, given in consents.items()} == {"marketing": False, "service": True}
     await intake.take([Sent("e-2", "c-1", "complained")], PATIENT)  # about what, nobody knows
     assert not any(given.granted for given in (await known(engine.store)).consents.values())
+
+
+async def erased(store: CustomerStore, customer_id: str = "c-1") -> None:
+    """As long ago as that the tombstone has gone."""
+
+    async def records(customer_ids: Collection[str]) -> None:
+        pass
+
+    await forget(store, customer_id, patient, records)
+    await store.ledger.link.ask("DEL", store.ledger.layout.state(customer_id), within=PATIENT)
+    store.cache.forget(customer_id)
+
+
+@pytest.mark.parametrize("kind", ["unsubscribed", "complained"])
+@pytest.mark.parametrize("at_hand", [True, False])
+async def test_who_was_erased_has_still_refused_though_an_old_refusal_is_the_first_that_is_heard_of_them(
+    engine: Engine, intake: Intake, kind: str, at_hand: bool
+) -> None:
+    store = engine.store
+
+    def says(granted: bool, at: int) -> Callable[[Customer, int], Customer]:
+        return lambda customer, now: with_consent(customer, "marketing", Consent(granted, at))
+
+    now = store.clock.now()
+    await update(store, "c-1", says(False, now - 400 * DAY), patient())
+    await erased(store)
+    if at_hand:
+        await intake.take([login("e-0")], PATIENT)
+    await intake.take([Sent("e-1", "c-1", kind, now - 300 * DAY), login("e-2")], PATIENT)
+    assert [event.id for event in await logged(store)][-2:] == ["e-1", "e-2"]
+    _, snapshot = await update(store, "c-1", says(True, now - 100 * DAY), patient())
+    assert not snapshot.customer.consents["marketing"].granted
+    assert snapshot.customer.erased >= now
+    _, snapshot = await update(store, "c-1", says(True, store.clock.now() + 1), patient())
+    assert snapshot.customer.consents["marketing"].granted
+
+
+async def test_who_was_erased_and_had_refused_nothing_is_known_to_have_been(engine: Engine, intake: Intake) -> None:
+    """What was said before the erasure stays a no, so the time of it is kept with the first that is heard."""
+    await engine.store.update("c-1", lambda customer, now: with_attributes(customer, {"email": "a"}, now), patient())
+    await erased(engine.store)
+    assert statuses(await intake.take([Sent("e-1", "c-1", "unsubscribed", at=5), login("e-2")], PATIENT)) == [
+        "stored",
+        "stored",
+    ]
+    customer = await known(engine.store)
+    assert customer.erased > 0
+    assert not any(given.granted for given in customer.consents.values())
 
 
 async def test_without_redis_nothing_is_acknowledged(

@@ -5,7 +5,7 @@ import json
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -16,17 +16,19 @@ import features.importing_events
 from features.aggregates import values_at
 from features.applying import Sent
 from features.columns import ImportFileError
-from features.customer import Contact, Customer, moment, with_contacts
+from features.customer import Consent, Contact, Customer, moment, with_consent, with_contacts
 from features.deadline import Deadline
 from features.event_columns import EventColumns
-from features.identity import merge
+from features.identity import merge, update
 from features.importing_events import Import, Progress
 from features.intake import Intake
 from features.opening import open_store
 from features.store import CustomerStore
+from features.suppression import Suppression, suppress
 from features.turns import Turns
 from tests.customers import SOME_DECISION
-from tests.features.killed_import import COLUMNS, PLAN, STEPS, cut_small, imported, logged
+from tests.decision.plans import plan_of
+from tests.features.killed_import import CATALOG, COLUMNS, PLAN, STEPS, cut_small, imported, logged
 
 CUSTOMERS = [f"c-{number}" for number in range(11)]
 DAY_US = 24 * 3600 * 1_000_000
@@ -224,6 +226,31 @@ async def test_an_outcome_answers_its_contact(tmp_path: Path, store: CustomerSto
     customer: Customer = (await store.snapshot("a", Deadline(5), fresh=True)).customer
     assert [each.kind for each in customer.log[0].responses] == ["click"]
     assert (await totals(store))["a"] == (1, 2.0)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("at_hand", [True, False])
+async def test_who_was_erased_has_still_refused(tmp_path: Path, store: CustomerStore, at_hand: bool) -> None:
+    """Though the first that is heard of them is a refusal of before."""
+    now = store.clock.now()
+
+    def says(granted: bool, at: int) -> Callable[[Customer, int], Customer]:
+        return lambda customer, _: with_consent(customer, "service", Consent(granted, at))
+
+    await update(store, "a", says(False, now - 9 * DAY_US), Deadline(5))
+    await suppress(store.ledger, ["a"], Suppression(now, {"service": now - 9 * DAY_US}), Deadline(5))
+    await store.ledger.link.ask("DEL", store.ledger.layout.state("a"), within=5)
+    store.cache.forget("a")
+    if at_hand:
+        await store.snapshot("a", Deadline(5))
+    file = tmp_path / "events.jsonl"
+    line = {"customer_id": "a", "type": "unsubscribed", "at": moment(now - 5 * DAY_US).isoformat()}
+    file.write_text(json.dumps(line) + "\n")
+    plan = plan_of("purposes: [service]\n" + CATALOG)
+    run = Import(store, plan, file, EventColumns(plan.aggregates.declared), tmp_path)
+    await run.run(lambda count: None, lambda: logged(store))
+    _, back = await update(store, "a", says(True, now - DAY_US), Deadline(5))
+    assert not back.customer.consents["service"].granted
 
 
 @pytest.mark.anyio
