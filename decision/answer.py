@@ -75,6 +75,7 @@ def contacts_of(decision: Decision, decision_id: str) -> tuple[Contact, ...]:
                 keys,
                 valid_for=treatment.valid_for or 0,
                 counts_toward_caps=treatment.counts_toward_caps,
+                purpose=treatment.purpose or "",
             )
         )
     return tuple(added)

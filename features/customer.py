@@ -37,7 +37,8 @@ class Contact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `decision` is the id of the decision that granted it, 32 hex digits. `keys` are the values, at that moment, of the
     expressions by which contact policies tell contacts apart: pairs of an expression's text and its value. `responses`
     are what came of it, one of a kind. `valid_for` is how long the answer with it stood, in microseconds, 0 for no end;
-    without `counts_toward_caps` no limit counts it.
+    without `counts_toward_caps` no limit counts it. `purpose` is what it needed consent for, "" where that was nothing
+    or isn't known.
     """
 
     at: int
@@ -50,6 +51,7 @@ class Contact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     responses: tuple[Response, ...] = ()
     valid_for: int = 0
     counts_toward_caps: bool = True
+    purpose: str = ""
 
     @property
     def labels(self) -> "Labels":
@@ -61,11 +63,12 @@ class Contact(msgspec.Struct, frozen=True, array_like=True, gc=False):
             self.keys,
             self.valid_for,
             self.counts_toward_caps,
+            self.purpose,
         )
 
 
 class Labels(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What contact policies tell contacts apart by; `keys` and all after them as in Contact."""
+    """What contact policies tell contacts apart by, and its purpose; `keys` and all after them as in Contact."""
 
     action: str
     channel: str
@@ -74,6 +77,7 @@ class Labels(msgspec.Struct, frozen=True, array_like=True, gc=False):
     keys: tuple[tuple[str, str], ...] = ()
     valid_for: int = 0
     counts_toward_caps: bool = True
+    purpose: str = ""
 
     @property
     def named(self) -> dict[str, str]:
@@ -167,6 +171,7 @@ def _spelled(contact: Logged, labels: Labels) -> Contact:
         contact.responses,
         labels.valid_for,
         labels.counts_toward_caps,
+        labels.purpose,
     )
 
 

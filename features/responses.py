@@ -27,8 +27,8 @@ def answered(customer: Customer, event: Event, plan: Plan) -> tuple[Customer, Fo
     """`customer` with `event` kept at the contacts of the decision that it names, and what was found of them.
 
     Of a decision with several contacts, the properties `action`, `channel` and `treatment` say which are meant.
-    `unsubscribed` and `complained` are also a no to the purpose of the contact, or to every purpose where that can't be
-    told.
+    `unsubscribed` and `complained` are also a no to the purpose that the contact had when it was made, or to every
+    purpose where that can't be told or the catalog has it no more.
     """
     log, found, late = customer.log, [], False
     if event.decision_id:
@@ -41,7 +41,7 @@ def answered(customer: Customer, event: Event, plan: Plan) -> tuple[Customer, Fo
                 found.append(labels)
         customer = msgspec.structs.replace(customer, log=tuple(changed)) if found else customer
     if event.type in NO_MORE:
-        named = [_purposes(plan, labels) for labels in found] or [plan.purposes]
+        named = [_purposes(plan, labels.purpose) for labels in found] or [plan.purposes]
         for purpose in dict.fromkeys(purpose for purposes in named for purpose in purposes):
             customer = with_consent(customer, purpose, Consent(False, event.at, event.type))
     return customer, Found(bool(found), late)
@@ -69,8 +69,7 @@ def _value(raw: Any) -> int:
     return round(raw * MILLION)
 
 
-def _purposes(plan: Plan, labels: Labels) -> tuple[str, ...]:
-    for treatment in plan.treatments:
-        if treatment is not None and (treatment.action, treatment.channel) == (labels.action, labels.channel):
-            return () if treatment.purpose is None else (treatment.purpose,)
-    return plan.purposes
+def _purposes(plan: Plan, purpose: str) -> tuple[str, ...]:
+    if purpose in plan.purposes:
+        return (purpose,)
+    return (*plan.purposes, purpose) if purpose else plan.purposes

@@ -158,7 +158,7 @@ def test_contacts_and_messages_are_of_what_was_granted(plan: Plan) -> None:
     _, decision = decided(plan, customer, context={"page": "home"})
     assert contacts_of(decision, ID) == (
         Contact(NOW, "a", "web", "g", "inbound", ID, valid_for=1800 * 1_000_000),
-        Contact(NOW, "b", "email", "", "outbound", ID),
+        Contact(NOW, "b", "email", "", "outbound", ID, purpose="marketing"),
     )
     (message,) = map(json.loads, outbox_entries(plan, decision, ID, "c-1"))
     message.pop("valid_until")

@@ -131,8 +131,8 @@ def test_states_without_the_end_of_answers_can_be_read() -> None:
     customer = Customer(labels=(Labels("a", "web", "g", "inbound", (("k", "v"),)),), log=(Logged(1, 0, b"d"),))
     of_today = encode(customer)
     five, written = b"\x95", b"\xa1a\xa3web\xa1g\xa7inbound\x91\x92\xa1k\xa1v"
-    assert b"\x97" + written + b"\x00\xc3" in of_today
-    of_old = of_today.replace(b"\x97" + written + b"\x00\xc3", five + written)
+    assert b"\x98" + written + b"\x00\xc3\xa0" in of_today
+    of_old = of_today.replace(b"\x98" + written + b"\x00\xc3\xa0", five + written)
     assert decode(of_old) == customer
 
 

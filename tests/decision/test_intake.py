@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from catalog.plan import Plan
 from decision.engine import Engine
@@ -14,7 +15,7 @@ from decision.request import NextActionRequest
 from features.aggregates import values_at
 from features.applying import FUTURE_US, Result, Sent
 from features.commit import Commit
-from features.customer import Consent, Customer, Response, with_attributes, with_consent
+from features.customer import Consent, Contact, Customer, Response, with_attributes, with_consent, with_contacts
 from features.deadline import Deadline
 from features.errors import StoreError
 from features.events import Event, unpack_events
@@ -24,6 +25,7 @@ from features.intake import Intake
 from features.opening import open_store
 from features.redis_server import EmbeddedRedis
 from features.store import CustomerStore
+from tests.customers import SOME_DECISION
 from tests.decision.plans import plan_of
 
 pytestmark = pytest.mark.anyio
@@ -304,6 +306,47 @@ async def test_who_unsubscribes_is_not_written_to_any_more(engine: Engine, intak
     assert {purpose: given.granted for purpose, given in consents.items()} == {"marketing": False, "service": True}
     await intake.take([Sent("e-2", "c-1", "complained")], PATIENT)  # about what, nobody knows
     assert not any(given.granted for given in (await known(engine.store)).consents.values())
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "refused"),
+    [
+        ("purpose: marketing,", "purpose: service,", ["marketing"]),
+        ("purpose: service,", "", ["service"]),
+        ("", "purpose: service,", ["marketing", "service"]),
+        ("", "", ["marketing", "service"]),
+    ],
+)
+async def test_who_unsubscribes_refuses_the_purpose_that_the_contact_had(
+    store: CustomerStore, first: str, then: str, refused: list[str]
+) -> None:
+    """Not the one that its action has by now; where it had none, every purpose."""
+    catalog = """
+purposes: [marketing, service]
+channels: {web: {direction: inbound}}
+actions: {hello: {PURPOSE value: 1, treatments: {web: {t: Hello}}}}
+"""
+    granted = {purpose: Consent(True, 1) for purpose in ("marketing", "service")}
+    await store.update("c-1", lambda customer, now: replace(customer, consents=granted), patient())
+    engine = Engine(store, plan_of(catalog.replace("PURPOSE", first)))
+    body = json.loads((await engine.next_action(NextActionRequest("c-1"), "key", PATIENT)).body)
+    engine.serve(plan_of(catalog.replace("PURPOSE", then)))
+    sent = Sent("e-1", "c-1", "unsubscribed", decision_id=body["decision_id"])
+    assert statuses(await engine.intake.take([sent], PATIENT)) == ["stored"]
+    consents = (await known(store)).consents
+    assert sorted(purpose for purpose, given in consents.items() if not given.granted) == refused
+
+
+async def test_a_purpose_that_the_catalog_no_longer_has_refuses_all_that_it_has(store: CustomerStore) -> None:
+    contact = Contact(1, "hello", "web", "", "inbound", SOME_DECISION, purpose="offers")
+    granted = {purpose: Consent(True, 1) for purpose in ("marketing", "offers")}
+    await store.update("c-1", lambda customer, now: with_contacts(Customer(consents=granted), (contact,)), patient())
+    engine = Engine(store, plan_of(CATALOG))
+    await engine.intake.take([Sent("e-1", "c-1", "complained", decision_id=SOME_DECISION)], PATIENT)
+    consents = (await known(store)).consents
+    assert {purpose: given.granted for purpose, given in consents.items()} == dict.fromkeys(
+        ("marketing", "offers", "service"), False
+    )
 
 
 async def erased(store: CustomerStore, customer_id: str = "c-1") -> None:
