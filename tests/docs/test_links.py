@@ -31,3 +31,9 @@ def test_files_that_are_named_are_there(page: Path) -> None:
 def test_every_page_is_in_the_index() -> None:
     index = {(DOCS / link.partition("#")[0]).resolve() for link in links(DOCS / "README.md")}
     assert {page for page in DOCS.rglob("*.md") if page.name != "README.md"} <= index
+
+
+def test_every_test_that_holds_a_promise_is_there() -> None:
+    named = set(re.findall(r"\btest_\w+\.py\b", text_of(DOCS / "guarantees.md")))
+    assert len(named) > 30
+    assert {path.name for path in (ROOT / "tests").rglob("test_*.py")} >= named
