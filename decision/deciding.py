@@ -192,7 +192,7 @@ def repeated(outcome: Repeated, identity: RequestIdentity | None, lost: int) -> 
     if identity is None or outcome.body_hash != identity[1]:
         raise RequestError("request_id_reused", "/request_id", "this request_id came with another body before")
     if outcome.record is None:
-        raise RequestError("request_id_spent", "/request_id", "this request was answered; its record is archived")
+        raise RequestError("request_id_spent", "/request_id", "this request was answered; its record is no longer kept")
     body = answer_in(outcome.record)
     answered = msgspec.json.decode(body, type=_Told)
     return Answer(body, Status(answered.status), Reason(answered.reason), lost=lost, repeated=True)

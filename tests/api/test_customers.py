@@ -76,6 +76,18 @@ def test_a_deleted_customer_is_unknown_and_may_come_back(server: Server, put: Pu
     assert put(attributes={"name": "Eve"}).json()["consents"] == {}
 
 
+def test_what_a_deleted_customer_was_answered_is_not_decided_again(server: Server, customer_id: str) -> None:
+    """The answer went with the customer; that there was one is still known, and said as it is."""
+    asked = {"customer_id": customer_id, "request_id": "r-1"}
+    assert server.ask(**asked)["status"] == "decided"
+    assert server.client.delete(f"/customers/{customer_id}").status_code == 200
+    told = problem(server.client.post("/next-action", json=asked), 409, "request_id_spent")
+    assert "no longer kept" in told["title"]
+    assert "no longer kept" in told["detail"]
+    assert "archived" not in told["title"] + told["detail"]
+    assert server.ask(**asked | {"request_id": "r-2"})["status"] == "decided"
+
+
 def test_consent_binds_the_next_decision(server: Server, keyed: Server, customer_id: str) -> None:
     def state(granted: bool) -> dict[str, object]:
         response = server.client.put(f"/customers/{customer_id}/consents/marketing", json={"granted": granted})
