@@ -2,7 +2,7 @@
 
 A response of the kind that a policy looks for, at time r, pauses if it is at least the policy's nth in (r − window, r]
 and nothing of the kind that would prevent it, where there is one, came after r − window, be it after r too: so a click
-on the third impression ends the pause that this impression began. The pause lasts for (r, r + pause].
+on the third impression ends the pause that this impression began. The pause lasts for [r, r + pause).
 
 A contact holds what came of it by kind: how often, when first and when last. So of several responses of a kind to one
 contact the first counts when it was, and each other when the last was: of three, the second counts a little late, which

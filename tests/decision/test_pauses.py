@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from catalog.plan import After, Plan
 from decision.lasting import lasting
-from decision.pauses import Responses, last_pausing
+from decision.pauses import Responses, last_pausing, paused
 from decision.view import view_of
 from features.customer import Contact, Customer, Response, with_contacts
 from tests.customers import SOME_DECISION, customer_of
@@ -79,6 +79,12 @@ def test_of_several_responses_the_first_counts_when_it_was_and_the_others_at_the
     responses.add(After("dismiss", 3, 1, "click"), Response("click", 11, 21, 2))
     assert responses.preventing == [21]
     assert last_pausing(After("dismiss", 4, 11, "click"), [responses]) is None
+
+
+def test_a_pause_begins_with_the_response_and_is_over_after_its_time() -> None:
+    after, pause, responses = After("dismiss", 1, 1, ""), 10, {(): {("a",): Responses([1000])}}
+    closed = [now for now in range(1000, 1020) if paused(after, pause, responses, (), now)]
+    assert closed == list(range(1000, 1010))
 
 
 times = st.lists(st.integers(0, 12), max_size=6)
