@@ -15,6 +15,7 @@ from features.importing import import_customers
 from features.opening import open_store
 from features.rows import read_rows
 from features.store import CustomerStore
+from features.suppression import Suppression, suppress
 from tests.customers import SOME_DECISION, customer_of
 from tests.features.row_files import (
     COLUMNS,
@@ -93,6 +94,16 @@ async def test_what_the_file_does_not_know_stays(store: CustomerStore) -> None:
     assert after.consents["service"] == Consent(True, 1, "form")  # nothing new: the statement stays the one it was
     assert not after.consents["marketing"].granted
     assert (after.contacts, after.test) == ((contact,), True)
+
+
+@pytest.mark.anyio
+async def test_what_erased_customers_had_refused_stands_against_the_file(store: CustomerStore) -> None:
+    await suppress(store.ledger, ["a"], Suppression(9, {"marketing": 5}), patient())
+    await suppress(store.ledger, ["b"], Suppression(9, {}), patient())
+    await imported(store, [(line, ImportRow(name, {}, {"marketing": True})) for line, name in enumerate("ab")])
+    found = await states(store)
+    assert [found[name].consents["marketing"].granted for name in "ab"] == [False, True]
+    assert found["a"].consents["marketing"].source == "erased"
 
 
 GRANTED, REFUSED = Consent(True, 5, "form"), Consent(False, 5, "mail")
