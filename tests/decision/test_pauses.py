@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from catalog.plan import After, Plan
 from decision.lasting import lasting
-from decision.pauses import Responses, last_pausing, paused
+from decision.pauses import Counters, Responses, last_pausing, paused
 from decision.view import view_of
 from features.customer import Contact, Customer, Response, with_contacts
 from tests.customers import SOME_DECISION, customer_of
@@ -82,8 +82,8 @@ def test_of_several_responses_the_first_counts_when_it_was_and_the_others_at_the
 
 
 def test_a_pause_begins_with_the_response_and_is_over_after_its_time() -> None:
-    after, pause, responses = After("dismiss", 1, 1, ""), 10, {(): {("a",): Responses([1000])}}
-    closed = [now for now in range(1000, 1020) if paused(after, pause, responses, (), now)]
+    counters: Counters = {(): {("a",): Responses([1000])}}
+    closed = [now for now in range(1000, 1020) if paused(After("dismiss", 1, 1, ""), 10, counters, (), now)]
     assert closed == list(range(1000, 1010))
 
 
