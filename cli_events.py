@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -38,6 +38,7 @@ from features.event_columns import EventColumns
 from features.importing_events import Import
 from features.rows import count_rows
 from features.store import CustomerStore
+from rules.types import valid_zone
 
 IMPORTS = "imports"
 CatalogOrInForce = Annotated[
@@ -196,7 +197,6 @@ def _short(plan: Plan, names: list[str], found: Filled, now: int) -> str | None:
 
 
 def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise typer.BadParameter(f"{name!r} is not an IANA time zone", param_hint="--zone") from None
+    if not valid_zone(name):
+        raise typer.BadParameter(f"{name!r} is not an IANA time zone", param_hint="--zone")
+    return ZoneInfo(name)

@@ -24,7 +24,7 @@ from rules.history import History
 from rules.index import Index
 from rules.masks import folded, repeated
 from rules.programs import Frame, Program
-from rules.types import AttributeType
+from rules.types import AttributeType, valid_zone
 
 Vector = NDArray[np.float64]
 
@@ -407,10 +407,7 @@ def customer_zone(attributes: Mapping[str, Any], otherwise: tzinfo) -> tzinfo | 
     name = attributes.get("timezone")
     if name is None:
         return otherwise
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return None
+    return ZoneInfo(name) if valid_zone(name) else None
 
 
 def schedule_of(periods: Iterable[tuple[int | None, int | None]]) -> Schedule:

@@ -3,8 +3,8 @@
 import math
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from importlib.resources import files
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 Value = str | int | float | bool | datetime | timedelta | list[Any] | None
 
@@ -14,6 +14,8 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 # The extremes of a year-9999 calendar overflow when moved into another zone, so a day is kept free at both ends.
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 LATEST = datetime(9999, 12, 30, 23, 59, 59, 999999, tzinfo=UTC)
+
+_ZONES = frozenset(files("tzdata").joinpath("zones").read_text(encoding="utf-8").split())
 
 # CEL's durations are 64 bits of nanoseconds, some 292 years either way.
 LONGEST = timedelta(microseconds=INT64_MAX // 1000)
@@ -89,12 +91,10 @@ def fits(kind: AttributeType, value: Any) -> bool:
 
 
 def valid_zone(name: str) -> bool:
-    """Whether `name` is an IANA time zone this machine has data for."""
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
+    """Whether `name` is an IANA time zone. A machine's own data may know other names, `localtime` or `posixrules`, that
+    mean another zone elsewhere or none, so these are the names that tzdata ships, the same everywhere.
+    """
+    return name in _ZONES
 
 
 def _short(text: str) -> str:

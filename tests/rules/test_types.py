@@ -1,12 +1,17 @@
 """Which JSON values become values of a declared type."""
 
 import math
+import zoneinfo
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rules.types import AttributeType, coerce, fits
+from catalog.plan import customer_zone
+from rules.types import AttributeType, coerce, fits, valid_zone
 
 MOMENT = datetime(2026, 1, 31, 9, tzinfo=UTC)
 
@@ -70,3 +75,37 @@ def test_a_message_quotes_little_of_what_was_sent() -> None:
     with pytest.raises(ValueError, match=r"\.\.\.") as caught:
         coerce(AttributeType.INT, "x" * 10_000)
     assert len(str(caught.value)) < 150
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[None]:
+    """One with names of its own for zones, as most have."""
+    for name in ("localtime", "posixrules", "right/Europe/Madrid", "posix/UTC"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(files("tzdata").joinpath("zoneinfo", "Europe", "Madrid").read_bytes())
+    zoneinfo.reset_tzpath([tmp_path])
+    zoneinfo.ZoneInfo.clear_cache()
+    yield
+    zoneinfo.reset_tzpath()
+    zoneinfo.ZoneInfo.clear_cache()
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("name", ["localtime", "posixrules", "right/Europe/Madrid", "posix/UTC"])
+def test_a_name_that_only_a_machine_has_is_no_zone(name: str) -> None:
+    """Another would have another zone under it, or none."""
+    assert zoneinfo.ZoneInfo(name).key == name
+    assert not valid_zone(name)
+    assert customer_zone({"timezone": name}, UTC) is None
+
+
+@pytest.mark.parametrize("name", ["", "Mars/Olympus", "europe/madrid", "../UTC", "/etc/localtime", "UTC\0", "Europe"])
+def test_what_is_no_zone(name: str) -> None:
+    assert not valid_zone(name)
+
+
+@pytest.mark.parametrize("name", ["UTC", "Etc/UTC", "Europe/Madrid", "America/Argentina/Buenos_Aires", "US/Eastern"])
+def test_what_is_a_zone(name: str) -> None:
+    assert valid_zone(name)
+    assert zoneinfo.ZoneInfo(name).key == name
