@@ -106,7 +106,7 @@ def counted_more(
             if policy.after is not None:
                 continue
             if kind:
-                known = holds.get(number, _counter(policy))
+                known = holds[number] if number in holds else _counter(policy)
                 holds = {**holds, number: _with(policy, known, each, values, contact.at + each.valid_for)}
             else:
                 counted[number] = _with(policy, counted[number], each, values, contact.at)

@@ -116,7 +116,7 @@ def decide(
     frame = plan.frame(view.attributes, ask.context, moment(now), view.history)
     candidates = pass_gates(plan, shape, view, frame, now)
     keys = keys_of(plan, frame)
-    limits = limits_of(plan, frame)
+    limits = limits_of(plan, frame) if plan.customer_limits else plan.limits
 
     def allowance_at(moment: int) -> Allowance:
         return Allowance(plan, view.counted, keys, moment, frame.zone, view.responded, view.holds, limits)
@@ -170,7 +170,7 @@ class _Run:
         self._frame = frame
         self._seed = seed
         self._score = score
-        self._preferred = preferred(plan, frame)
+        self._preferred = preferred(plan, frame) if plan.preferred is not None else ()
         self.scored: Scored | None = None
 
     def fill(
