@@ -101,7 +101,7 @@ def _columns(record: Record, body: bytes) -> tuple[Any, ...]:
         answer.actions,
         _actions(record.outcome.withheld),
         _counts(record.outcome.removed),
-        _counts(record.outcome.left),
+        [(name, _signed(left)) for name, left in record.outcome.left.items()],
         record.degraded,
         record.catalog,
         _bits(record.seed, 64),
@@ -113,6 +113,11 @@ def _columns(record: Record, body: bytes) -> tuple[Any, ...]:
 
 def _counts(counted: Mapping[str, int]) -> list[tuple[str, int]]:
     return [(name, _bits(count, 63)) for name, count in counted.items()]
+
+
+def _signed(number: int) -> int:
+    """What a policy has left is below nothing where a limit was lowered, or contacts turned out seen after all."""
+    return _bits(number + (1 << 63), 64) - (1 << 63)
 
 
 def _bits(number: int, bits: int) -> int:

@@ -73,12 +73,20 @@ def contacts_of(decision: Decision, decision_id: str) -> tuple[Contact, ...]:
                 treatment.direction,
                 decision_id,
                 keys,
-                valid_for=treatment.valid_for or 0,
+                valid_for=_stands_for(pick, decision.now),
                 counts_toward_caps=treatment.counts_toward_caps,
                 purpose=treatment.purpose or "",
             )
         )
     return tuple(added)
+
+
+def _stands_for(pick: Pick, now: int) -> int:
+    """From the contact on until the answer with it expires, 0 where that never is."""
+    span = pick.treatment.valid_for
+    if span is None or pick.not_before is None:
+        return span or 0
+    return span - (pick.not_before - now)
 
 
 def outbox_entries(plan: Plan, decision: Decision, decision_id: str, customer_id: str) -> list[bytes]:

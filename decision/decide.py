@@ -69,7 +69,7 @@ class Decision:
     those that the treatments asked for have. `keys` holds the values by which contact policies tell this answer's
     contacts from others; `scored` is what the models said; `budgets` what was known to be left of budgets. `pressure`
     has, by the number of each contact policy that made the answer another, the priority lost to it; `held_back` says,
-    where nothing was granted, by what.
+    where nothing was granted, by what; `missed` whether a model gave nothing for what was not held back.
     """
 
     status: Status
@@ -86,10 +86,11 @@ class Decision:
     budgets: Left
     pressure: Mapping[int, float]
     held_back: HeldBack | None
+    missed: bool
 
     @property
     def degraded(self) -> tuple[Degradation, ...]:
-        return (Degradation.MODEL,) if self.scored.degraded else ()
+        return (Degradation.MODEL,) if self.missed else ()
 
     @property
     def valid_until(self) -> int | None:
@@ -149,7 +150,21 @@ def decide(
         told = held_back(plan, candidates, view, frame, now, spent, allowance_at)
     removed, lost = candidates.removed, pressure.lost
     return Decision(
-        status, reason, picks, granted, withheld, removed, left, now, seed, keys, scored, budgets, lost, told
+        status,
+        reason,
+        picks,
+        granted,
+        withheld,
+        removed,
+        left,
+        now,
+        seed,
+        keys,
+        scored,
+        budgets,
+        lost,
+        told,
+        run.missed,
     )
 
 
@@ -158,7 +173,7 @@ def fallback_only(plan: Plan, ask: Ask, now: int) -> Decision:
     frame = plan.frame({}, ask.context, moment(now))
     picks = _fallbacks(plan, ask, (), frame)
     status = Status.FALLBACK if picks else Status.NOTHING
-    return Decision(status, Reason.DEGRADED, picks, (), (), {}, (), now, 0, {}, NOTHING, ENOUGH, {}, None)
+    return Decision(status, Reason.DEGRADED, picks, (), (), {}, (), now, 0, {}, NOTHING, ENOUGH, {}, None, False)
 
 
 class _Run:
@@ -172,6 +187,7 @@ class _Run:
         self._score = score
         self._preferred = preferred(plan, frame) if plan.preferred is not None else ()
         self.scored: Scored | None = None
+        self.missed = False  # a propensity, of what is not held back
 
     def fill(
         self, candidates: Candidates, allowance: Allowance, purse: Purse | None, pressure: Pressure | None = None
@@ -197,7 +213,8 @@ class _Run:
         open_to = candidates.alive
         for place, slot in enumerate(slots, 1):
             if held & slot.mask and pressure is not None:
-                pressure.weigh(arbiter, held & slot.mask, open_to & slot.mask, allowance.holding)
+                best_of = partial(self._foreseen, arbiter)
+                pressure.weigh(best_of, held & slot.mask, open_to & slot.mask, allowance.holding)
             for taken in range(1, slot.limit + 1):
                 pick = self._next(slot, open_to, arbiter, candidates)
                 if pick is None:
@@ -225,6 +242,7 @@ class _Run:
         missing = candidates.alive & asked & ~sum(1 << bit for bit in found)
         if missing:
             candidates.keep(Gate.MODEL, ~missing)
+            self.missed = True
         among = candidates.alive | held
         return {bit: propensity for bit, propensity in found.items() if among >> bit & 1}
 
@@ -259,6 +277,11 @@ class _Run:
             return Pick(treatment, slot.placement, content, chosen, reached)
         over = next((over for mask, over in candidates.held if mask >> drawn & 1), None)
         return Pick(treatment, slot.placement, content, chosen, reached, over)
+
+    def _foreseen(self, arbiter: Arbiter, mask: int) -> tuple[int, float]:
+        """The best of `mask` if it can be rendered, and its priority."""
+        best = arbiter.best(self._unrivalled(mask))
+        return best, arbiter.priority(best)
 
     def _unrivalled(self, mask: int) -> int:
         return unrivalled(self._plan, mask, self._preferred) if self._preferred else mask

@@ -10,8 +10,8 @@ The comparison is between the two bests: what exploration draws, and what can't 
 
 from collections.abc import Callable
 
-from decision.arbitration import Arbiter
-
+Best = Callable[[int], tuple[int, float]]
+"""The best of some treatments, given as bits, and its priority."""
 Holding = Callable[[int], tuple[int, ...]]
 """The numbers of the policies that hold back any of some treatments, given as bits."""
 
@@ -22,11 +22,11 @@ class Pressure:
     def __init__(self) -> None:
         self.lost: dict[int, float] = {}
 
-    def weigh(self, arbiter: Arbiter, held: int, left: int, holding: Holding) -> None:
+    def weigh(self, best_of: Best, held: int, left: int, holding: Holding) -> None:
         """One slot: of its candidates, policies hold back `held` and leave `left`, both as bits; `held` has one."""
-        best = arbiter.best(held | left)
+        best, priority = best_of(held | left)
         if not held >> best & 1:
             return
-        lost = arbiter.priority(best) - (arbiter.priority(arbiter.best(left)) if left else 0.0)
+        lost = priority - (best_of(left)[1] if left else 0.0)
         for number in holding(1 << best):
             self.lost[number] = self.lost.get(number, 0.0) + lost

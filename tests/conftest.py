@@ -3,8 +3,13 @@
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.replayed import MADE_AGAIN
+
+# The same examples in each run, however long one takes on a busy machine.
+settings.register_profile("tino", deadline=None, derandomize=True)
+settings.load_profile("tino")
 
 _KEY = "made_again"
 

@@ -44,6 +44,14 @@ async def test_the_columns(place: Place, streams: Streams) -> None:
     assert row[18] == datetime.fromtimestamp(NOON / 1e6, UTC).date()
 
 
+async def test_what_is_left_may_be_below_nothing(place: Place, streams: Streams) -> None:
+    """A limit was lowered, or contacts turned out seen after all."""
+    record = record_of(7, NOON, outcome=Outcome({}, {"weekly": -2, "daily": 3}))
+    await streams.add(0, record.id, written(record))
+    await archive_once(place, AT_ONCE)
+    assert asked(place.data, "SELECT left_by_policy['weekly'], left_by_policy['daily'] FROM archive") == [(-2, 3)]
+
+
 async def test_queries_over_days(place: Place, streams: Streams) -> None:
     await streams.fill(300, NOON, DAY_US // 100)
     await archive_once(place, AT_ONCE)

@@ -113,12 +113,33 @@ def test_what_models_score_is_compared_by_its_score() -> None:
     ask = resolve(NextActionRequest("c"), scored_plan)
     view = view_of(scored_plan, contacted("a"))
     assert pressure(scored_plan, decide(scored_plan, ask, view, NOW, 1, score)) == {"rarely": 8 * 0.5 - 2.0}
-    # Without scores nobody knows whether they would have won.
-    assert pressure(scored_plan, decide(scored_plan, ask, view, NOW, 1)) == {}
+    # Without scores nobody knows whether they would have won; and nothing is amiss for what may be chosen.
+    without = decide(scored_plan, ask, view, NOW, 1)
+    assert (pressure(scored_plan, without), without.degraded) == ({}, ())
+    missing = decide(scored_plan, ask, view_of(scored_plan, Customer()), NOW, 1)
+    assert missing.degraded == ("model",)
 
 
 def _scored_by_a_model(plan: Plan, *bits: int) -> Plan:
     return replace(plan, scored={"m": sum(1 << bit for bit in bits)}, shapes={}, counting={})
+
+
+PREFERS = """
+preferred_channel: '["app"]'
+channels: {web: {direction: inbound}, app: {direction: inbound}}
+actions:
+  a: {value: 8, treatments: {web: {t: x}, app: {t: x}}}
+  b: {value: 4, treatments: {web: {t: x}}}
+"""
+
+
+def test_what_yields_to_a_preferred_channel_is_not_lost() -> None:
+    plan = plan_of(PREFERS + "contact_policies: {rarely: {limit: 0, rolling: 1d, scope: {treatment: a/web}}}\n")
+    assert pressure(plan, decided(plan, Customer())) == {}
+    plan = plan_of(PREFERS + "contact_policies: {rarely: {limit: 0, rolling: 1d, scope: {channel: app}}}\n")
+    decision = decided(plan, Customer())
+    assert [pick.treatment.id for pick in decision.picks] == ["a/web"]
+    assert pressure(plan, decision) == {"rarely": 0.0}
 
 
 def test_exploration_is_no_doing_of_a_policy() -> None:
