@@ -5,9 +5,9 @@ changed. So the message is looked at again, with the customer and the catalog of
 asked again are the rules (eligible, applicable, suitable), the ranking, and the text. An address that follows from the
 customer alone has to be the same still.
 
-Contact policies are asked as if this contact were about to be decided: its own place in the customer's contacts is left
-out, and the labels are those it was made with. A message is one of the contacts that its decision was allowed, so
-this only ever says no where something has changed, or where it is late.
+Contact policies are asked as if this contact were about to be decided, with the labels that it was made with. Of the
+other contacts those count that went out or come first (decision.preceding). A message is one of the contacts that its
+decision was allowed, so this only ever says no where something has changed, or where something is late.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from catalog.plan import Plan, QuietHours, Treatment
 from decision.gates import address
 from decision.policy import Allowance, limits_of
+from decision.preceding import counted_before
 from decision.quiet import quiet_until
 from decision.view import view_of
 from features.customer import Customer, Labels, Logged, moment
@@ -123,7 +124,8 @@ def _undisturbed(
             return waiting
     labels: Labels = customer.labels[contact.labels]
     keys, limits = dict(labels.keys), limits_of(plan, frame)
-    allowance = Allowance(plan, view.counted, keys, now, frame.zone, view.responded, view.holds, limits)
+    counted, holds = counted_before(plan, customer, contact)
+    allowance = Allowance(plan, counted, keys, now, frame.zone, view.responded, holds, limits)
     return Release(Unsent.CONTACT_POLICY) if allowance.blocked() >> treatment.bit & 1 else SEND
 
 

@@ -15,8 +15,8 @@ from catalog.plan import Plan
 from features.customer import Contact, Labels, Logged
 from features.events import Event
 
-SEEN, DELIVERED = "impression", "delivered"
-_FAILED = frozenset({"failed", "bounced"})
+SEEN, DELIVERED, FAILED = "impression", "delivered", "failed"
+_FAILED = frozenset({FAILED, "bounced"})
 _NO_PROOF = {SEEN: _FAILED | {DELIVERED}, DELIVERED: _FAILED}
 
 
@@ -46,6 +46,12 @@ def confirmed_at(contact: Logged, kind: str) -> int | None:
     no_proof = _NO_PROOF[kind]
     first = min((response.first for response in contact.responses if response.kind not in no_proof), default=None)
     return None if first is None else max(first, contact.at)
+
+
+def never_sent(labels: Labels, contact: Logged) -> bool:
+    """Whether it is outbound, and all that is known of it is that it failed. One that bounced was sent."""
+    kinds = [response.kind for response in contact.responses]
+    return labels.direction == "outbound" and bool(kinds) and all(kind == FAILED for kind in kinds)
 
 
 def is_held(contact: Logged, kind: str) -> bool:

@@ -15,7 +15,7 @@ FRONTS = {"service", "cli", "cli_deliver", "cli_events", "cli_pressure", "comman
 # Replay rests on these: time and randomness are arguments, what they read and write is what they are given.
 PURE_DECISION = (
     "decide", "view", "gates", "policy", "quiet", "arbitration", "content", "request", "reasons", "answer", "record",
-    "release", "replay",
+    "release", "preceding", "replay",
 )  # fmt: skip
 PURE_MODELS = ("encoding", "inputs", "scoring", "probe", "metadata")
 PURE = [

@@ -116,6 +116,7 @@ async def policy_pauses(desk: Desk, body: dict[str, Any]) -> None:
 
 async def limit_falls(desk: Desk, body: dict[str, Any]) -> None:
     await desk.decide("push")
+    await desk.deliver()
     await desk.serve(CATALOG.replace("limit: 4", "limit: 1"))
 
 
@@ -180,7 +181,7 @@ async def test_nothing_changed_and_everything_is_sent(at: At) -> None:
 
 
 async def test_what_waits_to_be_delivered_holds_its_place(at: At) -> None:
-    """A limit of deliveries falls to one while two wait: the first finds its place taken by the other."""
+    """A limit of deliveries falls to one while two wait: the second finds its place taken by the first."""
     only_brief = CATALOG.replace("  news: {value: 9, treatments: {email: {t: News}}}\n", "")
     async with at(EVENING) as desk:
         await desk.serve(only_brief)
@@ -190,7 +191,8 @@ async def test_what_waits_to_be_delivered_holds_its_place(at: At) -> None:
         await desk.serve(only_brief.replace("briefs: {limit: 2", "briefs: {limit: 1"))
     async with at(MORNING) as desk:
         assert dict((await desk.deliver()).unsent) == {Unsent.CONTACT_POLICY: 1}
-        assert ids(desk.written()) == ["brief/email"]  # what was not sent gave its place back to the other
+        assert ids(desk.written()) == ["brief/email"]
+        assert await desk.responses() == [["delivered"], ["failed"]]
 
 
 async def test_who_has_flown_on_is_let_sleep_there_too(at: At) -> None:
