@@ -30,23 +30,40 @@ contact_policies:
 """
 
 
+PAIRS = (("a-1", "a-2"), ("b-2", "b-1"))
+
+
 async def test_of_two_who_turn_out_to_be_one_the_earlier_message_is_sent(at: At) -> None:
     """By when it was decided, though it is to go out later; and whoever is merged into whom."""
     async with at(EVENING) as desk:
         await desk.serve(catalog(1))
-        for pair in (("a-1", "a-2"), ("b-2", "b-1")):
-            for customer_id in pair:
-                await desk.knows(customer_id)
+        for pair in PAIRS:
+            await desk.knows(min(pair))
             await desk.decide("email", min(pair))
+    async with at("2026-03-10T22:01Z") as desk:
+        await desk.serve(catalog(1))
+        for pair in PAIRS:
+            await desk.knows(max(pair))
             await desk.decide("push", max(pair))
             await merge(desk.store, *pair, Deadline(PATIENT))
         tally = await desk.deliver()
         assert (tally.sent, tally.held, dict(tally.unsent)) == (0, 2, {Unsent.CONTACT_POLICY: 2})
     async with at(MORNING) as desk:
         assert (await desk.deliver()).sent == 2
-        assert [(line["customer_id"], line["treatment"]) for line in desk.written()] == [
+        assert sorted((line["customer_id"], line["treatment"]) for line in desk.written()) == [
             ("a-1", "news/email"), ("b-1", "news/email"),
         ]  # fmt: skip
+
+
+async def test_of_one_answer_what_was_ranked_first_is_sent(at: At) -> None:
+    async with at(NOON) as desk:
+        text = catalog(2).replace("actions:", "actions:\n  alert: {value: 1, treatments: {push: {t: Alert}}}")
+        await desk.serve(text)
+        await desk.knows()
+        assert ids((await desk.decide("push", limit=2))["actions"]) == ["tip/push", "alert/push"]
+        await desk.serve(text.replace("limit: 2", "limit: 1"))
+        assert dict((await desk.deliver()).unsent) == ONE_LEFT
+        assert ids(desk.written()) == ["tip/push"]
 
 
 async def two_wait(desk: Desk) -> None:
@@ -127,3 +144,37 @@ async def test_what_failed_still_pauses_what_it_pauses(at: At) -> None:
         await desk.decide("email")
         await desk.knows(phone="2")
         assert [str(why) for why in (await desk.deliver()).unsent] == ["no_address", "contact_policy"]
+
+
+async def test_what_was_sent_late_counts_from_then_on(at: At) -> None:
+    """An outbox that nobody looked into for two hours: what is decided now would be the second within a minute."""
+    async with at(NOON) as desk:
+        await desk.serve(catalog(1, "rolling: 1h"))
+        await desk.knows()
+        await desk.decide("push")
+    async with at("2026-03-10T13:00Z") as desk:
+        await desk.serve(catalog(1, "rolling: 1h"))
+        assert (await desk.deliver()).sent == 1
+        await desk.decide("push")
+        assert dict((await desk.deliver()).unsent) == ONE_LEFT
+    async with at("2026-03-10T14:01Z") as desk:
+        await desk.serve(catalog(1, "rolling: 1h"))
+        await desk.decide("push")
+        assert (await desk.deliver()).sent == 1
+
+
+async def test_what_was_sent_late_holds_its_place_no_longer_for_it(at: At) -> None:
+    """It was to be seen within two hours of its decision, and was sent after an hour and a half."""
+    text = catalog(1, "rolling: 1h, counts: impression, scope: {channel: push}").replace(
+        "{t: Tip}", "{t: Tip, valid_for: 2h}"
+    )
+    async with at(NOON) as desk:
+        await desk.serve(text)
+        await desk.knows()
+        await desk.decide("push")
+    async with at("2026-03-10T12:30Z") as desk:
+        assert (await desk.deliver()).sent == 1
+    async with at("2026-03-10T13:01Z") as desk:
+        await desk.serve(text)
+        await desk.decide("push")
+        assert (await desk.deliver()).sent == 1
