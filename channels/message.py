@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from decision.release import Outgoing
+from decision.release import LONGEST_WAIT, Outgoing
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -32,7 +32,8 @@ class Message(msgspec.Struct, frozen=True):
 
     @property
     def outgoing(self) -> Outgoing:
-        return Outgoing(self.decision_id, self.treatment, self.purpose or "", self.address, self.valid_until)
+        until = self.at + LONGEST_WAIT if self.valid_until is None else self.valid_until
+        return Outgoing(self.decision_id, self.treatment, self.purpose or "", self.address, until)
 
 
 _decoder = msgspec.json.Decoder(Message)

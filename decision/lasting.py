@@ -2,9 +2,10 @@
 
 The latest stay whatever they are. Of those before, each stays for as long as something of the catalog in force may
 look at it: the window of a policy that counts it, and the time that an `after` reaches back; the day for which what was
-held may still be confirmed; a lifetime policy, of each counter the latest up to its limit; a window that holds when it
-was confirmed, or a pause that what came of it began, both of which may be later than any of these; and a rule, which
-asks about the last contact with an action, or the last that had some response.
+held may still be confirmed; the time that its message may wait in the outbox, while nothing is known of it; a lifetime
+policy, of each counter the latest up to its limit; a window that holds when it was confirmed or delivered, or a pause
+that what came of it began, both of which may be later than any of these; and a rule, which asks about the last contact
+with an action, or the last that had some response.
 
 To tell takes a microsecond for each contact, and what goes makes the customer's view be computed anew. So contacts are
 swept each time that there are SWEEP more, or, of very many, a 64th more at least; until then all stay.
@@ -17,8 +18,9 @@ from functools import partial
 from catalog.plan import Plan
 from decision.counters import KeyValues, counting, key_values, reach
 from decision.pauses import still_pausing
+from decision.release import LONGEST_WAIT
 from features.customer import Contact, Customer, Labels, Logged, with_contacts
-from features.holds import confirmed_at
+from features.holds import DELIVERED, FAILED, confirmed_at, went_out_at
 
 KEPT_ANYWAY = 50  # contacts no policy counts today, kept so that a new or longer policy starts with what is known
 SWEEP = 16
@@ -53,6 +55,7 @@ def lasting(
         mine = [counter for kind, counter in of_lifetimes[place] if _counts(contact, kind)]
         if (
             contact.at > since[place]
+            or _may_wait(labels[place], contact, now)
             or any(counted[counter] < plan.policies[counter[0]].limit for counter in mine)
             or (contact.responses and _responses_matter(plan, labels[place], contact, now))
             or (asked and contact in asked)
@@ -79,12 +82,21 @@ def _counts(contact: Logged, kind: str) -> bool:
     return not kind or confirmed_at(contact, kind) is not None
 
 
+def _may_wait(labels: Labels, contact: Logged, now: int) -> bool:
+    """Whether it is looked at once more before it is sent. Where it was held, its time is later than the decision's."""
+    if labels.direction != "outbound" or contact.at <= now - (labels.valid_for or LONGEST_WAIT):
+        return False
+    return all(response.kind not in (DELIVERED, FAILED) for response in contact.responses)
+
+
 def _responses_matter(plan: Plan, labels: Labels, contact: Logged, now: int) -> bool:
-    """Whether it was confirmed so late that some window still holds that, or what came of it may still pause."""
+    """Whether it was confirmed, or delivered, so late that some window still holds that, or what came of it may still
+    pause.
+    """
     for number, _, kind in counting(plan, labels):
         policy = plan.policies[number]
-        if kind and not policy.lifetime:
-            at = confirmed_at(contact, kind)
+        if policy.after is None and not policy.lifetime:
+            at = confirmed_at(contact, kind) if kind else went_out_at(labels, contact)
             if at is not None and at > now - policy.window:
                 return True
     return still_pausing(plan, labels, contact, now)

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from catalog.plan import Plan
 from decision.counted import Counted, Holds, counted_of
 from features.customer import Customer, Labels, Logged
-from features.holds import DELIVERED, never_sent
+from features.holds import never_sent, went_out_at
 
 TIME = 6  # bytes that a decision's id begins with
 
@@ -53,5 +53,5 @@ def _preceding(customer: Customer, mine: Logged) -> Iterator[Logged]:
 
 
 def _at_delivery(labels: Labels, contact: Logged) -> Logged:
-    delivered = max((each.first for each in contact.responses if each.kind == DELIVERED), default=contact.at)
-    return replace(contact, at=delivered) if labels.direction == "outbound" and delivered > contact.at else contact
+    at = went_out_at(labels, contact)
+    return contact if at == contact.at else replace(contact, at=at)

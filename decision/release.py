@@ -24,6 +24,9 @@ from decision.view import view_of
 from features.customer import Customer, Labels, Logged, moment
 from rules.programs import Frame
 
+LONGEST_WAIT = 7 * 24 * 3600 * 1_000_000
+"""Microseconds after its decision until which a message without an end of its own may be sent."""
+
 
 class Unsent(StrEnum):
     """Why a message is never sent."""
@@ -43,7 +46,7 @@ class Unsent(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What a release is decided by, of a message: the contact that it is, and until when it stands.
+    """What a release is decided by, of a message: the contact that it is, and until when it may be sent.
 
     `purpose` is that of the decision; "" where there was none. Times are in microseconds since 1970 UTC.
     """
@@ -52,7 +55,7 @@ class Outgoing:
     treatment: str
     purpose: str
     address: str | None
-    valid_until: int | None
+    valid_until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def released(plan: Plan, customer: Customer, message: Outgoing, now: int) -> Rel
         return Release(Unsent.GONE)
     if customer.test:
         return Release(Unsent.TEST)
-    if message.valid_until is not None and message.valid_until <= now:
+    if message.valid_until <= now:
         return Release(Unsent.EXPIRED)
     treatment = _declared(plan, message.treatment)
     if treatment is None:
@@ -129,15 +132,14 @@ def _undisturbed(
     return Release(Unsent.CONTACT_POLICY) if allowance.blocked() >> treatment.bit & 1 else SEND
 
 
-def _quiet(plan: Plan, hours: QuietHours, frame: Frame, valid_until: int | None, now: int) -> Release | None:
+def _quiet(plan: Plan, hours: QuietHours, frame: Frame, valid_until: int, now: int) -> Release | None:
     clock = plan.clock_of(frame)
     if clock is None:
         return Release(Unsent.QUIET_HOURS)
     over = quiet_until(hours, clock, now)
     if over is None:
         return None
-    late = valid_until is not None and valid_until <= over
-    return Release(not_before=over) if hours.hold and not late else Release(Unsent.QUIET_HOURS)
+    return Release(not_before=over) if hours.hold and over < valid_until else Release(Unsent.QUIET_HOURS)
 
 
 def put_off(customer: Customer, message: Outgoing, until: int) -> Customer:

@@ -54,6 +54,13 @@ def never_sent(labels: Labels, contact: Logged) -> bool:
     return labels.direction == "outbound" and bool(kinds) and all(kind == FAILED for kind in kinds)
 
 
+def went_out_at(labels: Labels, contact: Logged) -> int:
+    """When an outbound contact was delivered, where that is known and later than its time; else its time."""
+    if labels.direction != "outbound":
+        return contact.at
+    return max(contact.at, *(response.first for response in contact.responses if response.kind == DELIVERED), 0)
+
+
 def is_held(contact: Logged, kind: str) -> bool:
     """Whether it keeps its place as long as its answer stands."""
     no_proof = _NO_PROOF[kind]

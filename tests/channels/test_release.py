@@ -8,6 +8,7 @@ import pytest
 from channels.deliverer import Deliverer
 from channels.file import File
 from channels.running import deliver_once
+from decision.lasting import KEPT_ANYWAY, SWEEP
 from decision.release import Unsent
 from features.customer import moment
 from features.deadline import Deadline
@@ -265,6 +266,42 @@ async def test_what_nobody_delivered_in_time_is_not_sent_late(at: At) -> None:
         assert (tally.held, dict(tally.unsent)) == (1, {Unsent.EXPIRED: 1})
     async with at(MORNING) as desk:
         assert (await desk.deliver()).sent == 1
+
+
+async def test_what_has_no_end_waits_for_a_week(at: At) -> None:
+    async with at(NOON) as desk:
+        await desk.serve()
+        for customer_id in ("c-1", "c-2"):
+            await desk.knows(customer_id)
+            await desk.decide("push", customer_id)
+        stream, layout = desk.store.ledger.layout.outbox, desk.store.ledger.layout
+        assert stream(layout.partition("c-1")) != stream(layout.partition("c-2"))
+        await desk.store.ledger.link.ask("RENAME", stream(layout.partition("c-2")), "aside", within=PATIENT)
+    async with at("2026-03-17T10:59:30Z") as desk:
+        assert (await desk.deliver()).sent == 1
+        await desk.store.ledger.link.ask("RENAME", "aside", stream(layout.partition("c-2")), within=PATIENT)
+    async with at("2026-03-17T11:00:30Z") as desk:
+        assert dict((await desk.deliver()).unsent) == {Unsent.EXPIRED: 1}
+        assert [line["customer_id"] for line in desk.written()] == ["c-1"]
+
+
+async def test_what_waits_is_known_however_much_was_shown_since(at: At) -> None:
+    """More contacts than are kept anyway, of which no policy counts any."""
+    text = CATALOG.replace(
+        "actions:", "  web: {direction: inbound}\nactions:\n  hello: {value: 1, treatments: {web: {t: Hello}}}"
+    )
+    text = text[: text.index("contact_policies:")]
+    async with at(NOON) as desk:
+        await desk.serve(text)
+        await desk.knows()
+        await desk.decide("push")
+        for _ in range(KEPT_ANYWAY + 2 * SWEEP):
+            await desk.decide("web")
+        assert (await desk.contacts())[0].channel == "push"
+        assert (await desk.deliver()).sent == 1
+        for _ in range(SWEEP):
+            await desk.decide("web")
+        assert "push" not in {contact.channel for contact in await desk.contacts()}
 
 
 async def test_who_was_merged_is_whom_the_other_id_stands_for(at: At) -> None:

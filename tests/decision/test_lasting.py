@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from catalog.plan import LATE, LIFETIME, Asked, Plan
 from decision.lasting import KEPT_ANYWAY, SWEEP, lasting, with_lasting
+from decision.release import LONGEST_WAIT
 from decision.request import NextActionRequest
 from features.customer import Contact, Response, encode, with_contacts
 from features.deadline import Deadline
@@ -46,8 +47,9 @@ def _contact(action: str, at: int, channel: str = "web", valid_for: int = 0) -> 
 
 
 def _kept(plan: Plan, contact: Contact, now: int) -> bool:
-    later = with_contacts(customer_of(contacts=[contact]), (), 0, partial(lasting, plan, now))
-    return bool(later.log)
+    customer = customer_of(contacts=[contact])
+    customer = replace(customer, log=(replace(customer.log[0], responses=contact.responses),))
+    return bool(with_contacts(customer, (), 0, partial(lasting, plan, now)).log)
 
 
 def test_what_nothing_counts_goes_however_long_others_are_counted() -> None:
@@ -92,7 +94,7 @@ MAIL, NEWS = _contact("news", NOW, "email"), _contact("news", NOW, valid_for=2 *
         (EMAILS + SEEN, replace(NEWS, counts_toward_caps=False), 0),
         (EMAILS + PAUSE, NEWS, 120 * DAY),
         (EMAILS + PAUSE, replace(NEWS, counts_toward_caps=False), 120 * DAY),
-        (PAUSE, MAIL, 0),
+        (PAUSE, MAIL, LONGEST_WAIT),
         ("  ever: {limit: 3, lifetime: true, scope: {channel: web}}\n" + EMAILS, NEWS, 2 * HOUR + LATE),
     ],
 )
@@ -104,6 +106,33 @@ def test_a_contact_is_kept_for_the_longest_that_its_own_policies_may_look_at_it(
     for each in (contact, replace(contact, keys=(("customer.contract", "k"),))):
         assert not kept or _kept(plan, each, NOW + kept - 1)
         assert not _kept(plan, each, NOW + kept)
+
+
+def _came(contact: Contact, kind: str, at: int) -> Contact:
+    return replace(contact, responses=(Response(kind, at, at),))
+
+
+@pytest.mark.parametrize(
+    ("contact", "kept"),
+    [
+        (replace(MAIL, valid_for=3 * DAY), 3 * DAY),
+        (replace(MAIL, counts_toward_caps=False), LONGEST_WAIT),
+        (_came(MAIL, "click", NOW), LONGEST_WAIT),  # the `delivered` is still to come
+        (_came(MAIL, "delivered", NOW + HOUR), 0),
+        (_came(MAIL, "failed", NOW + HOUR), 0),
+        (NEWS, 0),
+    ],
+)
+def test_a_contact_that_nothing_counts_is_kept_while_its_message_may_wait(contact: Contact, kept: int) -> None:
+    plan = _plan(SHOWN.replace("web", "email, action: hello"))
+    assert not kept or _kept(plan, contact, NOW + kept - 1)
+    assert not _kept(plan, contact, NOW + kept)
+
+
+def test_a_contact_is_kept_while_some_window_holds_its_delivery() -> None:
+    plan, late = _plan(EMAILS), _came(MAIL, "delivered", NOW + 5 * DAY)
+    assert _kept(plan, late, NOW + 95 * DAY - 1)
+    assert not _kept(plan, late, NOW + 95 * DAY)
 
 
 @pytest.mark.parametrize(
