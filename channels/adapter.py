@@ -38,7 +38,9 @@ Outcome = Sent | Refused | Later
 
 
 class Adapter(Protocol):
-    """Whatever either method raises counts as Later; a message that takes longer than the deliverer waits, too."""
+    """Whatever either method raises counts as Later. One that takes longer than the deliverer waits is cancelled, which
+    counts as Later too: it must not send after that, as the customer may have said no by then.
+    """
 
     async def was_sent(self, message_id: str) -> bool:
         """Whether this message is known to have gone out. One that can't tell says False."""

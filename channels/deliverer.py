@@ -154,7 +154,7 @@ class Deliverer:
 
     async def _deliver(self, entry: Taken, message: Message) -> int | None:
         """Where the adapter can't send it now, the time until which it waits, and what is behind it too."""
-        before = await self._adapted(self._was_sent(message))
+        before = await self._adapted(self._was_sent(message), SEND_SECONDS)
         if isinstance(before, Later):
             return await self._try_later(entry, message, before)
         if before is not None:
@@ -171,7 +171,7 @@ class Deliverer:
         if release.not_before is not None:
             await self._wait_on(entry, message, release.not_before, root, snapshot)
             return None
-        outcome = await self._adapted(self._adapter.send(message))
+        outcome = await self._adapted(self._adapter.send(message), self._seconds_for(message))
         if isinstance(outcome, Later):
             return await self._try_later(entry, message, outcome)
         self._step("sent")
@@ -191,12 +191,16 @@ class Deliverer:
     async def _was_sent(self, message: Message) -> Sent | None:
         return Sent() if await self._adapter.was_sent(message.id) else None
 
-    async def _adapted(self, asked: Coroutine[Any, Any, T]) -> T | Later:
+    def _seconds_for(self, message: Message) -> float:
+        """What may not be sent any more by then isn't waited for."""
+        return min(SEND_SECONDS, (message.outgoing.valid_until - self._store.clock.now()) / MICROS)
+
+    async def _adapted(self, asked: Coroutine[Any, Any, T], seconds: float) -> T | Later:
         """What the adapter says, within its time."""
         try:
-            return await asyncio.wait_for(asked, SEND_SECONDS)
+            return await asyncio.wait_for(asked, seconds)
         except TimeoutError:
-            return Later(f"the adapter took longer than {SEND_SECONDS:g} s")
+            return Later(f"the adapter took longer than {seconds:g} s")
         except Exception as error:  # noqa: BLE001 - whatever an adapter raises, the other messages go on
             return Later(f"the adapter failed: {error!r}")
 

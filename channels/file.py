@@ -8,6 +8,9 @@ every message is there exactly once, whatever is killed when, and however many p
     cut off   a line without an end, which somebody who was killed has left: its message was never said to be sent
     append    one line in one write, then fsync, and only then it is sent
 
+Who waits for a lock may be given up meanwhile, and what was to be written must not be any more: so that is asked right
+before the line is.
+
 A file that holds anything else is not touched: it was hardly meant.
 """
 
@@ -16,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +46,21 @@ class _Line(msgspec.Struct):
 _id = msgspec.json.Decoder(_Line).decode
 
 
+class Attempt:
+    """To write a line, in a thread that can't be stopped: it is begun or given up, whichever comes first."""
+
+    def __init__(self) -> None:
+        self._first = threading.Lock()
+
+    def begin(self) -> bool:
+        """Whether it may be written: nobody has given it up."""
+        return self._first.acquire(blocking=False)
+
+    def give_up(self) -> bool:
+        """Whether it will not be written: nobody has begun."""
+        return self._first.acquire(blocking=False)
+
+
 class File:
     """Opened once; close it. Raises NotMessagesError, OSError."""
 
@@ -66,29 +85,40 @@ class File:
         return message_id in self._sent or await asyncio.to_thread(self._look, message_id)
 
     async def send(self, message: Message) -> Outcome:
-        await asyncio.to_thread(self._append, message)
+        """Cancelled, it writes nothing any more; or, where that has begun, says how it went all the same."""
+        attempt = Attempt()
+        writing = asyncio.ensure_future(asyncio.to_thread(self._append, message, attempt))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            if attempt.give_up():
+                raise
+            await writing
         return Sent()
 
     def _look(self, message_id: str) -> bool:
         with self._held():
             return message_id in self._sent
 
-    def _append(self, message: Message) -> None:
+    def _append(self, message: Message, attempt: Attempt) -> None:
         line = line_of(message)
         with self._held():
-            if message.id in self._sent:
+            if message.id in self._sent or not attempt.begin():
                 return
-            try:
-                written = os.write(self._descriptor, line)
-                if written != len(line):
-                    raise OSError(f"{self._path}: only {written} of {len(line)} bytes could be written")
-                os.fsync(self._descriptor)
-            except OSError:
-                os.ftruncate(self._descriptor, self._read)  # who reads on later must not take it for sent
-                raise
+            self._write(line)
             self._sent.add(message.id)
-            self._read += written
-            self._line += 1
+
+    def _write(self, line: bytes) -> None:
+        try:
+            written = os.write(self._descriptor, line)
+            if written != len(line):
+                raise OSError(f"{self._path}: only {written} of {len(line)} bytes could be written")
+            os.fsync(self._descriptor)
+        except OSError:
+            os.ftruncate(self._descriptor, self._read)  # who reads on later must not take it for sent
+            raise
+        self._read += written
+        self._line += 1
 
     @contextmanager
     def _held(self) -> Iterator[None]:

@@ -127,6 +127,25 @@ async def test_one_that_does_not_answer_is_left(at: At, monkeypatch: pytest.Monk
         assert adapter.sent == ["tip/push"]
 
 
+async def test_one_that_does_not_answer_is_left_when_the_message_stands_no_more(
+    at: At, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long others are waited for."""
+    monkeypatch.setattr(delivering, "SEND_SECONDS", 3600.0)
+    text = CATALOG.replace("{t: Tip}", "{t: Tip, valid_for: 2h}")
+    async with at(NOON) as desk:
+        await desk.serve(text)
+        await desk.knows()
+        await desk.decide("push")
+    async with at("2026-03-10T12:59:59Z") as desk:
+        adapter = Told(*[lambda: None] * 1000)
+        deliverer = desk.deliverer(adapter)
+        while not deliverer.tally.unsent:
+            await asyncio.wait_for(deliver_once(deliverer), PATIENT)
+            await desk.lease_runs_out()
+        assert (adapter.sent, dict(deliverer.tally.unsent)) == ([], {Unsent.EXPIRED: 1})
+
+
 async def test_waits_grow_and_end_somewhere(at: At) -> None:
     assert [pause_after(failures) for failures in range(1, 12)] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
     assert pause_after(10_000) == 300

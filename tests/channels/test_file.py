@@ -1,17 +1,25 @@
 """The file adapter: a line for each message, once, whatever was killed when and however many append to it."""
 
 import asyncio
+import fcntl
 import json
+import os
 import resource
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from channels import deliverer as delivering
 from channels.adapter import Sent
-from channels.file import File, NotMessagesError, line_of
+from channels.file import Attempt, File, NotMessagesError, line_of
 from channels.message import Message
+from channels.running import deliver_once
+from decision.release import Unsent
+from tests.channels.conftest import At
+from tests.channels.desk import NOON, PATIENT, no_consent
 
 pytestmark = pytest.mark.anyio
 
@@ -51,6 +59,99 @@ async def test_a_line_in_full(tmp_path: Path) -> None:
         "valid_until": None,
         "catalog": "",
     }
+
+
+class Watched(File):
+    """Says when it begins to write, and when a thread that was to write is over; waits before it writes."""
+
+    def __init__(self, path: Path) -> None:
+        self.begun, self.may_write, self.over = threading.Event(), threading.Event(), threading.Event()
+        self.may_write.set()
+        super().__init__(path)
+
+    def _append(self, message: Message, attempt: Attempt) -> None:
+        try:
+            super()._append(message, attempt)
+        finally:
+            self.over.set()
+
+    def _write(self, line: bytes) -> None:
+        self.begun.set()
+        assert self.may_write.wait(PATIENT)
+        super()._write(line)
+
+
+@contextmanager
+def watched(path: Path) -> Iterator[Watched]:
+    file = Watched(path)
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """By somebody else."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+async def test_what_was_given_up_while_it_waited_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "sent"
+    with watched(path) as file:
+        with locked(path):
+            sending = asyncio.create_task(file.send(message(1)))
+            await asyncio.sleep(0)
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+        assert await asyncio.to_thread(file.over.wait, PATIENT)
+        assert (path.read_bytes(), await file.was_sent(message(1).id)) == (b"", False)
+        assert await file.send(message(1)) == Sent()
+    assert written(path) == [message(1).id]
+
+
+async def test_what_is_being_written_is_sent_though_nobody_waits_any_more(tmp_path: Path) -> None:
+    with watched(tmp_path / "sent") as file:
+        file.may_write.clear()
+        sending = asyncio.create_task(file.send(message(1)))
+        assert await asyncio.to_thread(file.begun.wait, PATIENT)
+        sending.cancel()
+        await asyncio.sleep(0)
+        file.may_write.set()
+        assert await sending == Sent()
+    assert written(tmp_path / "sent") == [message(1).id]
+
+
+async def test_nothing_is_written_after_a_no_to_whoever_waited(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is somebody else's for longer than the deliverer waits, and then the customer refuses."""
+    async with at(NOON) as desk:
+        await desk.serve()
+        await desk.knows()
+        await desk.decide("push")
+        lock = ExitStack()
+
+        def step(name: str) -> None:
+            if name == "looked at":
+                lock.enter_context(locked(desk.file))
+                monkeypatch.setattr(delivering, "SEND_SECONDS", 0.05)
+
+        with watched(desk.file) as file:
+            deliverer = desk.deliverer(file, step)
+            await deliver_once(deliverer)
+            assert deliverer.tally.later == 1
+            await desk.change(no_consent)
+            lock.close()
+            assert await asyncio.to_thread(file.over.wait, PATIENT)
+            monkeypatch.setattr(delivering, "SEND_SECONDS", PATIENT)
+            await desk.lease_runs_out()
+            await deliver_once(deliverer)
+        assert (dict(deliverer.tally.unsent), desk.written()) == ({Unsent.NO_CONSENT: 1}, [])
 
 
 async def test_nothing_is_written_twice(tmp_path: Path) -> None:
