@@ -21,7 +21,7 @@ from decision.policy import Allowance, limits_of
 from decision.preceding import counted_before
 from decision.quiet import quiet_until
 from decision.view import view_of
-from features.customer import Customer, Labels, Logged, moment
+from features.customer import Customer, Labels, Logged, moment, numbered
 from rules.programs import Frame
 
 LONGEST_WAIT = 7 * 24 * 3600 * 1_000_000
@@ -143,9 +143,15 @@ def _quiet(plan: Plan, hours: QuietHours, frame: Frame, valid_until: int, now: i
 
 
 def put_off(customer: Customer, message: Outgoing, until: int) -> Customer:
-    """`customer` with the contact that `message` is at `until`, as it is held until then; policies count it there."""
+    """`customer` with the contact that `message` is at `until`, as it is held until then; policies count it there. It
+    ends when it did: with the answer that granted it.
+    """
     contact = contact_of(customer, message)
     if contact is None or contact.at == until:
         return customer
-    moved = replace(contact, at=until)
-    return replace(customer, log=tuple(moved if each is contact else each for each in customer.log))
+    label = customer.labels[contact.labels]
+    if label.valid_for:
+        label = replace(label, valid_for=label.valid_for - (until - contact.at))
+    number, labels = numbered(customer.labels, label)
+    moved = replace(contact, at=until, labels=number)
+    return replace(customer, labels=labels, log=tuple(moved if each is contact else each for each in customer.log))

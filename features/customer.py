@@ -292,13 +292,17 @@ def with_contacts(
         if len(labels) > len(log) + _SPARE_LABELS:
             labels, log = _only_used(labels, log)
     for contact in added:
-        label = contact.labels
-        try:
-            number = labels.index(label)
-        except ValueError:
-            number, labels = len(labels), (*labels, label)
+        number, labels = numbered(labels, contact.labels)
         log = (*log, Logged(contact.at, number, bytes.fromhex(contact.decision)))
     return msgspec.structs.replace(customer, labels=labels, log=log)
+
+
+def numbered(labels: tuple[Labels, ...], label: Labels) -> tuple[int, tuple[Labels, ...]]:
+    """The number of `label` among `labels`, and these with it."""
+    try:
+        return labels.index(label), labels
+    except ValueError:
+        return len(labels), (*labels, label)
 
 
 _SPARE_LABELS = 16  # that no contact has any more, before they are cleared away

@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 
+from decision.answer import contacts_of
+from decision.decide import decide
 from decision.engine import Engine
-from decision.request import NextActionRequest
-from features.customer import Consent, Customer, micros, moment, with_attributes, with_consent
+from decision.release import Outgoing, put_off
+from decision.request import NextActionRequest, resolve
+from decision.view import view_of
+from features.customer import Consent, Customer, micros, moment, with_attributes, with_consent, with_contacts
 from features.deadline import Deadline
 from features.opening import open_store
 from features.store import CustomerStore
+from tests.customers import SOME_DECISION
 from tests.decision.plans import LOADED, plan_of
 from tests.engines import AtOnce, ByTask
 from tests.replayed import all_made_again
@@ -71,6 +76,23 @@ async def test_what_is_held_says_until_when_everywhere(evening: CustomerStore, w
     assert {moment(entry["at"]).hour for entry in entries} == {22}
     again = await asked(engine, limit=2)  # both count, though one is to come
     assert (again["actions"], again["reason"]) == ([], "contact_policy")
+
+
+def test_what_is_held_ends_with_its_answer_however_often_it_is_put_off() -> None:
+    plan = plan_of(CATALOG.replace("{email: {t: News}}", "{email: {valid_for: 15h, t: News}}"))
+    customer = Customer({"email": "a@example.com"}, {"service": Consent(True, 1)})
+    now = OVER - 9 * 3_600_000_000
+    decision = decide(
+        plan, resolve(NextActionRequest("c-1", channels=["email"]), plan), view_of(plan, customer), now, 0
+    )
+    ends = now + 15 * 3_600_000_000
+    assert decision.valid_until == ends
+    customer = with_contacts(customer, contacts_of(decision, SOME_DECISION))
+    message = Outgoing(SOME_DECISION, "news/email", "service", "a@example.com", ends)
+    for until in (OVER, OVER + 3_600_000_000, OVER + 2 * 3_600_000_000):
+        customer = put_off(customer, message, until)
+        (contact,) = customer.contacts
+        assert (contact.at, contact.at + contact.valid_for) == (until, ends)
 
 
 async def asked(engine: Engine, limit: int) -> dict[str, Any]:
