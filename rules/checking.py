@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from rules.declarations import DERIVABLE, official_checker
 from rules.errors import RuleError
 from rules.folding import ConstantError, fold_constants, rebuilt
+from rules.history import WRITTEN
 from rules.profile import SEGMENTS, held_by, names_of
 from rules.programs import DEFINED
 from rules.protobuf import read_tree
@@ -93,7 +94,8 @@ class Environment:
         except ConstantError as error:
             raise RuleError(error.message, *position(source, error.offset)) from None
         if want not in ("any", tree.kind):
-            raise RuleError(f"this is a {tree.kind}, but a {want} is needed here", *position(source, tree.offset))
+            message = f"this is {_a(tree.kind)}, but {_a(want)} is needed here"
+            raise RuleError(message, *position(source, tree.offset))
         return CheckedRule(source, tree, tree.kind)
 
     def _checked(self, source: str) -> Node:
@@ -135,6 +137,8 @@ class Environment:
         if overload:
             return f"{overload[1].strip('_@')} has no meaning for ({overload[2]})"
         reference = re.match(r"undeclared reference to '(.+)' \(in container ''\)", message)
+        if reference and reference[1] in WRITTEN:
+            return f"{reference[1]} is written {WRITTEN[reference[1]]}, in the rules of actions alone"
         if reference:
             known = "customer, context and now" if self._with_time else " and ".join(self._fields)
             return f"{reference[1]} is not known here; expressions may use {known}"
@@ -223,3 +227,7 @@ def position(source: str, offset: int) -> tuple[int, int]:
     """Line and column, from 1, of a character of `source`."""
     before = source[: max(0, offset)]
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}"

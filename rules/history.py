@@ -25,6 +25,11 @@ History = Mapping[str, Contacted]
 """By the name of the action."""
 
 CONTACTED, RESPONDED, SINCE_CONTACT = "contacted", "responded", "since_contact"
+WRITTEN = {
+    CONTACTED: 'contacted("action", duration("24h"))',
+    RESPONDED: 'responded("action", "click")',
+    SINCE_CONTACT: 'since_contact("action")',
+}
 Run = Callable[[Any], Any]  # a program, of rules.programs, which build on this
 _NOTHING = timedelta(0)
 
