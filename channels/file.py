@@ -1,49 +1,25 @@
 """The `file` adapter: each message is a line of JSON, appended to one file.
 
 For trying things out, for tests, and for systems that take messages from a file. It is also the measure of the others:
-every message is there exactly once, whatever is killed when, and however many processes append to the same file.
+every message is there exactly once, whatever is killed when, and however many processes append to the same file
+(channels.lines says how).
 
-    lock      the file itself, for each look and each line: nobody else is in the middle of writing then
-    read on   what others have appended since the last look: their ids are known too
-    cut off   a line without an end, which somebody who was killed has left: its message was never said to be sent
-    append    one line in one write, then fsync, and only then it is sent
-
-Who waits for a lock may be given up meanwhile, and what was to be written must not be any more: so that is asked right
-before the line is.
-
-A file that holds anything else is not touched: it was hardly meant.
+Who waits for the file's lock may be given up meanwhile, and what was to be written must not be any more: so that is
+asked right before the line is.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 import orjson
 
 from channels.adapter import Outcome, Sent
+from channels.lines import Lines
 from channels.message import Message
 from features.customer import moment
-
-_BEGINS = b'{"id":"'
-_AT_ONCE = 1 << 20
-
-
-class NotMessagesError(ValueError):
-    """The file holds something that this adapter has not written."""
-
-
-class _Line(msgspec.Struct):
-    id: str
-
-
-_id = msgspec.json.Decoder(_Line).decode
 
 
 class Attempt:
@@ -65,24 +41,13 @@ class File:
     """Opened once; close it. Raises NotMessagesError, OSError."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._sent: set[str] = set()
-        self._read = 0  # bytes, all of whole lines
-        self._line = 0
-        try:
-            _sync_folder(path.absolute().parent)
-            with self._held():
-                pass
-        except BaseException:
-            os.close(self._descriptor)
-            raise
+        self._lines = Lines(path)
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        self._lines.close()
 
     async def was_sent(self, message_id: str) -> bool:
-        return message_id in self._sent or await asyncio.to_thread(self._look, message_id)
+        return message_id in self._lines.ids or await asyncio.to_thread(self._look, message_id)
 
     async def send(self, message: Message) -> Outcome:
         """Cancelled, it writes nothing any more; or, where that has begun, says how it went all the same."""
@@ -97,61 +62,14 @@ class File:
         return Sent()
 
     def _look(self, message_id: str) -> bool:
-        with self._held():
-            return message_id in self._sent
+        with self._lines.held():
+            return message_id in self._lines.ids
 
     def _append(self, message: Message, attempt: Attempt) -> None:
         line = line_of(message)
-        with self._held():
-            if message.id in self._sent or not attempt.begin():
-                return
-            self._write(line)
-            self._sent.add(message.id)
-
-    def _write(self, line: bytes) -> None:
-        try:
-            written = os.write(self._descriptor, line)
-            if written != len(line):
-                raise OSError(f"{self._path}: only {written} of {len(line)} bytes could be written")
-            os.fsync(self._descriptor)
-        except OSError:
-            os.ftruncate(self._descriptor, self._read)  # who reads on later must not take it for sent
-            raise
-        self._read += written
-        self._line += 1
-
-    @contextmanager
-    def _held(self) -> Iterator[None]:
-        """Nobody else writes meanwhile, and what they have written is known."""
-        # Its own description of the file: locks of the same one would not keep two threads apart.
-        lock = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            self._read_on()
-            yield
-        finally:
-            os.close(lock)
-
-    def _read_on(self) -> None:
-        rest, before = b"", self._read
-        while data := os.pread(self._descriptor, _AT_ONCE, self._read + len(rest)):
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                self._sent.add(self._id_in(line))
-                self._line += 1
-                self._read += len(line) + 1
-        if rest:
-            if not (rest.startswith(_BEGINS) or _BEGINS.startswith(rest)):
-                raise NotMessagesError(f"{self._path}: its last line is none that was written here: name another file")
-            os.ftruncate(self._descriptor, self._read)
-        if rest or self._read > before:
-            os.fsync(self._descriptor)  # whoever wrote it may have been killed before that
-
-    def _id_in(self, line: bytes) -> str:
-        try:
-            return _id(line).id
-        except msgspec.MsgspecError:
-            raise NotMessagesError(f"{self._path}: line {self._line + 1} is no message: name another file") from None
+        with self._lines.held():
+            if message.id not in self._lines.ids and attempt.begin():
+                self._lines.append(message.id, line)
 
 
 def line_of(message: Message) -> bytes:
@@ -172,11 +90,3 @@ def line_of(message: Message) -> bytes:
         "catalog": message.catalog,
     }
     return orjson.dumps(told, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

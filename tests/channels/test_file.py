@@ -6,7 +6,7 @@ import json
 import os
 import resource
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -14,7 +14,8 @@ import pytest
 
 from channels import deliverer as delivering
 from channels.adapter import Sent
-from channels.file import Attempt, File, NotMessagesError, line_of
+from channels.file import Attempt, File, line_of
+from channels.lines import Lines, NotMessagesError
 from channels.message import Message
 from channels.running import deliver_once
 from decision.release import Unsent
@@ -68,6 +69,7 @@ class Watched(File):
         self.begun, self.may_write, self.over = threading.Event(), threading.Event(), threading.Event()
         self.may_write.set()
         super().__init__(path)
+        self._lines.append = self._watched(self._lines.append)  # type: ignore[method-assign,assignment]
 
     def _append(self, message: Message, attempt: Attempt) -> None:
         try:
@@ -75,10 +77,13 @@ class Watched(File):
         finally:
             self.over.set()
 
-    def _write(self, line: bytes) -> None:
-        self.begun.set()
-        assert self.may_write.wait(PATIENT)
-        super()._write(line)
+    def _watched(self, append: Callable[[str, bytes], None]) -> Callable[[str, bytes], None]:
+        def watched(line_id: str, line: bytes) -> None:
+            self.begun.set()
+            assert self.may_write.wait(PATIENT)
+            append(line_id, line)
+
+        return watched
 
 
 @contextmanager
@@ -208,18 +213,88 @@ async def test_what_holds_anything_else_is_left_alone(tmp_path: Path, text: str)
     assert path.read_text() == text
 
 
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """Files may be that long."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 async def test_what_could_not_be_written_is_not_sent(tmp_path: Path) -> None:
     """No room for all of a line: what was written of it is taken back, and the next message doesn't run into it."""
     with opened(tmp_path / "sent") as file:
         await file.send(message(1))
-        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (len(line_of(message(1))) + 10, limits[1]))
-        try:
-            with pytest.raises(OSError, match="only 10 of"):
-                await file.send(message(2))
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        with room_for(len(line_of(message(1))) + 10), pytest.raises(OSError, match="only 10 of"):
+            await file.send(message(2))
         assert (tmp_path / "sent").read_bytes() == line_of(message(1))
         assert not await file.was_sent(message(2).id)
         await file.send(message(3))
     assert written(tmp_path / "sent") == [message(1).id, message(3).id]
+
+
+async def test_renamed_it_goes_on_in_a_new_one(tmp_path: Path) -> None:
+    path, rotated = tmp_path / "sent", tmp_path / "sent.1"
+    with opened(path) as one, opened(path) as other:
+        await one.send(message(1))
+        await other.send(message(2))
+        path.rename(rotated)
+        assert await one.was_sent(message(2).id)  # who had not yet read so far
+        for file, number in ((one, 3), (other, 4), (other, 3), (one, 4), (one, 1), (other, 1)):
+            await file.send(message(number))
+        assert (written(rotated), written(path)) == (
+            [message(1).id, message(2).id],
+            [message(3).id, message(4).id],
+        )
+
+
+async def test_renamed_and_made_anew_it_goes_on_there(tmp_path: Path) -> None:
+    """Whoever had it open as it was appends to the same file as whoever opened it since."""
+    path = tmp_path / "sent"
+    with opened(path) as one:
+        await one.send(message(1))
+        path.rename(tmp_path / "sent.1")
+        with opened(path) as other:
+            await other.send(message(2))
+            await one.send(message(2))
+            await one.send(message(3))
+            assert await other.was_sent(message(3).id)
+    assert written(path) == [message(2).id, message(3).id]
+
+
+@pytest.mark.parametrize("since", [0, 1, 5])
+async def test_truncated_it_is_read_anew(tmp_path: Path, since: int) -> None:
+    """And has had more lines than before since then, or fewer."""
+    path = tmp_path / "sent"
+    with opened(path) as one, opened(path) as other:
+        for number in range(3):
+            await one.send(message(number))
+        os.truncate(path, 0)
+        later = range(10, 10 + since)
+        for number in later:
+            await other.send(message(number))
+        for number in (*later, 1, 20):
+            await one.send(message(number))
+        assert await other.was_sent(message(20).id)
+    assert written(path) == [message(number).id for number in (*later, 20)]
+
+
+async def test_truncated_it_gets_no_holes(tmp_path: Path) -> None:
+    path = tmp_path / "sent"
+    lines = Lines(path)
+    try:
+        with lines.held():
+            for number in range(3):
+                lines.append(message(number).id, line_of(message(number)))
+        with lines.held():
+            os.truncate(path, 0)  # by somebody who asks for no lock
+            with room_for(10), pytest.raises(OSError, match="only 10 of"):
+                lines.append(message(3).id, line_of(message(3)))
+            assert path.read_bytes() == line_of(message(3))[:10]
+        with lines.held():
+            assert path.read_bytes() == b""
+    finally:
+        lines.close()
