@@ -12,7 +12,8 @@ far as the adapter can tell; an event counts once by its id. What Redis can't be
 acknowledged before 3 is seen there: a no that comes while the message is on its way to the adapter comes too late.
 
 Of one customer, what is due at once is sent in the order in which it was decided, and what can't be sent yet holds back
-what is behind it. Customers do not wait for each other.
+what is behind it, as far as one deliverer knows: what another takes meanwhile does not wait for it. That would take an
+order per customer in Redis. Customers do not wait for each other.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from channels.adapter import Adapter, Later, Refused, Sent
 from channels.in_force import InForcePlan
@@ -72,6 +73,13 @@ def pause_after(failures: int) -> float:
     return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures - 1, 16))
 
 
+class _First(NamedTuple):
+    """What can't be sent to a customer yet: its place in the outbox, and the time until which it waits."""
+
+    place: tuple[int, int]
+    until: int
+
+
 class Deliverer:
     """`step` is told the name of each step once it is done, `say` what people should know of. `time` is monotonic."""
 
@@ -96,6 +104,7 @@ class Deliverer:
         self._step = step
         self._time = time
         self._failures: dict[str, int] = {}
+        self._first: dict[tuple[int, str], _First] = {}
 
     async def deliver_due(self) -> int:
         """Goes once over all partitions; how many entries were taken: 0 means that nothing is due.
@@ -106,6 +115,7 @@ class Deliverer:
         for partition in range(self._outbox.partitions):
             began = self._time()
             now, taken = await self._outbox.take(partition)
+            self._first = {whose: first for whose, first in self._first.items() if first.until > now}
             if taken:
                 count += len(taken)
                 self._step("taken")
@@ -136,16 +146,24 @@ class Deliverer:
                 raise failed
 
     async def _in_order(self, group: Iterable[tuple[Taken, Message]], now: int, began: float) -> None:
-        behind: int | None = None  # one that has to wait, until then
         for entry, message in group:
+            first = self._first.get((entry.partition, message.customer_id))
             if message.not_before is not None and message.not_before > now:
                 await self._hold(entry, message.not_before)
-            elif behind is not None:
-                await self._outbox.put_off(entry, behind)
+            elif first is not None and first.place < entry.place:
+                await self._outbox.put_off(entry, first.until)
             elif self._time() - began > self._outbox.lease / 3:
                 return  # it may be another's before we are done: taken again when the lease has run out
             else:
-                behind = await self._deliver(entry, message)
+                await self._in_turn(entry, message)
+
+    async def _in_turn(self, entry: Taken, message: Message) -> None:
+        whose = (entry.partition, message.customer_id)
+        until = await self._deliver(entry, message)
+        if until is not None:
+            self._first[whose] = _First(entry.place, until)
+        elif whose in self._first and self._first[whose].place == entry.place:
+            del self._first[whose]
 
     async def _hold(self, entry: Taken, until: int) -> None:
         await self._outbox.put_off(entry, until)

@@ -91,6 +91,23 @@ async def test_later_waits_and_what_is_behind_it_too(at: At) -> None:
         assert (await desk.responses(), await desk.left()) == ([["delivered"], ["delivered"]], (0, 0))
 
 
+async def test_what_is_decided_while_another_waits_is_behind_it(at: At) -> None:
+    async with at(NOON) as desk:
+        await ready(desk, "push")
+        adapter = Told(Later("busy", seconds=90))
+        deliverer = desk.deliverer(adapter)
+        await deliver_once(deliverer)
+        await desk.decide("email")
+        await deliver_once(deliverer)
+        assert (adapter.sent, await desk.left()) == ([], (2, 2))
+        await desk.lease_runs_out()
+        await deliver_once(deliverer)
+        assert adapter.sent == ["tip/push", "news/email"]
+        await desk.decide("call", tel="556")
+        await deliver_once(deliverer)
+        assert adapter.sent == ["tip/push", "news/email", "ring/call"]
+
+
 async def test_one_customer_does_not_wait_for_another(at: At) -> None:
     async with at(NOON) as desk:
         await ready(desk, "push")
