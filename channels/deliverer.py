@@ -4,7 +4,8 @@
     2  asked      has it been sent already, by somebody who was killed before 6? Then on to 5
     3  looked at  the customer's state, fresh, and the catalog in force: may it be sent now? (decision.release)
     4  sent       the adapter has it
-    5  recorded   what became of it is an event of the customer: `delivered`, or `failed` with the reason
+    5  recorded   what became of it is an event of the customer: `delivered`, or `failed` with the reason; of who was
+                  erased since the decision, nothing is written (channels.recording)
     6  done       the entry leaves the outbox
 
 Killed between any two, the next deliverer begins at 1 when the lease has run out. What was sent is not sent again as
@@ -29,6 +30,7 @@ from channels.adapter import Adapter, Later, Refused, Sent
 from channels.in_force import InForcePlan
 from channels.message import Message, read_message
 from channels.outbox import Outbox, Taken
+from channels.recording import record
 from decision.release import Unsent, put_off, released
 from features import applying
 from features.absorbing import write
@@ -234,8 +236,7 @@ class Deliverer:
 
     async def _drop(self, entry: Taken, message: Message, why: Unsent) -> None:
         self._say(f"{message.id} is not sent: {why}")
-        if why is not Unsent.GONE:  # of who was erased, nothing is written
-            await self._record(message, "failed", why)
+        await self._record(message, "failed", why)
         await self._done(entry, message)
         self.tally.unsent[why] += 1
 
@@ -256,9 +257,9 @@ class Deliverer:
         if why is not None:
             properties["reason"] = str(why)
         event = applying.Sent(f"{message.id}/{kind}", message.customer_id, kind, None, properties, message.decision_id)
-        (result,) = await self._intake.take([event], SECONDS)
-        if result.status == "refused":
-            self._say(f"{message.id}: the event `{kind}` could not be stored: {result.detail}")
+        refused = await record(self._intake, lambda: self._in_force.plan, event, message.at, Deadline(SECONDS))
+        if refused:
+            self._say(f"{message.id}: the event `{kind}` could not be stored: {refused}")
         self._step("recorded")
 
     async def _done(self, entry: Taken, message: Message) -> None:

@@ -41,7 +41,7 @@ class Intake:
         deadline = Deadline(seconds)
         results: list[Result] = [DUPLICATE] * len(sent)
         groups = groups_of(self._plan, sent)
-        done = await asyncio.gather(*(self._take(group, deadline) for group in groups), return_exceptions=True)
+        done = await asyncio.gather(*(self.take_group(group, deadline) for group in groups), return_exceptions=True)
         for error in done:
             if error is not None:
                 raise error
@@ -78,8 +78,8 @@ class Intake:
             raise
         return True
 
-    async def _take(self, group: Group, deadline: Deadline) -> None:
-        """Raises StoreError."""
+    async def take_group(self, group: Group, deadline: Deadline) -> None:
+        """Stores the events of one customer, in their turn. Raises StoreError."""
         root, snapshot = await root_of(self.store, group.customer_id, deadline)
         while True:
             if not await self.turns.take(root, deadline):
@@ -120,7 +120,7 @@ class Intake:
                 return
         finally:
             self.turns.give(group.customer_id)
-        await self._take(group, deadline)
+        await self.take_group(group, deadline)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

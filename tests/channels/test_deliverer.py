@@ -1,10 +1,12 @@
 """What a deliverer makes of what its adapter says, and of what it can't read or find."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 
 import pytest
 
+from archive.erasing import Erased, erase
 from channels import deliverer as delivering
 from channels.adapter import Later, Outcome, Refused, Sent
 from channels.deliverer import pause_after
@@ -12,6 +14,10 @@ from channels.in_force import NothingInForceError
 from channels.message import Message
 from channels.running import deliver_once, keep_delivering
 from decision.release import Unsent
+from features.commit import Commit
+from features.deadline import Deadline
+from features.forgetting import forget
+from features.store import CustomerStore
 from tests.channels.conftest import At
 from tests.channels.desk import CATALOG, NOON, PATIENT, Desk
 
@@ -206,6 +212,60 @@ async def test_where_no_catalog_is_in_force_nothing_is_sent(at: At) -> None:
         await desk.lease_runs_out()
         await deliver_once(desk.deliverer(adapter))
         assert adapter.sent == ["tip/push"]
+
+
+@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("moment", ["sent", "recording"])
+async def test_of_who_is_erased_while_the_adapter_has_their_message_nothing_is_written(
+    at: At, monkeypatch: pytest.MonkeyPatch, moment: str, back: bool
+) -> None:
+    """Be it right before what became of the message is committed; and whether they come back or not."""
+
+    async def records(customer_ids: Collection[str]) -> Erased:
+        return await erase(desk.store.ledger, None, customer_ids)
+
+    async def goes() -> None:
+        await forget(desk.store, "c-1", lambda: Deadline(PATIENT), records)
+        if back:
+            await desk.knows()
+
+    class Erasing(Told):
+        async def send(self, message: Message) -> Outcome:
+            if moment == "sent":
+                await goes()
+            return await super().send(message)
+
+    commit = CustomerStore.commit
+
+    async def late(store: CustomerStore, asked: Commit, *words: Any) -> Any:
+        if asked.ids:
+            monkeypatch.undo()
+            await goes()
+        return await commit(store, asked, *words)
+
+    async with at(NOON) as desk:
+        await ready(desk, "push")
+        deliverer = desk.deliverer(Erasing())
+        if moment == "recording":
+            monkeypatch.setattr(CustomerStore, "commit", late)
+        await deliver_once(deliverer)
+        layout, link = desk.store.ledger.layout, desk.store.ledger.link
+        assert (deliverer.tally.sent, await desk.left()) == (1, (0, 0))
+        assert await link.ask("XLEN", layout.events(layout.partition("c-1")), within=PATIENT) == 0
+        assert (await desk.store.snapshot("c-1", Deadline(PATIENT), fresh=True)).customer.known is back
+
+
+async def test_of_whom_nothing_is_left_nothing_is_written(at: At) -> None:
+    """Not even that they were erased."""
+    async with at(NOON) as desk:
+        await ready(desk, "push")
+        layout, link = desk.store.ledger.layout, desk.store.ledger.link
+        await link.ask("DEL", layout.state("c-1"), within=PATIENT)
+        deliverer = desk.deliverer(Told())
+        await deliver_once(deliverer)
+        assert (dict(deliverer.tally.unsent), await desk.left()) == ({Unsent.GONE: 1}, (0, 0))
+        assert await link.ask("XLEN", layout.events(layout.partition("c-1")), within=PATIENT) == 0
+        assert await link.ask("EXISTS", layout.state("c-1"), within=PATIENT) == 0
 
 
 async def test_a_reloaded_catalog_counts_from_the_next_message_on(at: At) -> None:
