@@ -38,9 +38,10 @@ from features.cache import Snapshot
 from features.commit import Committed
 from features.customer import moment
 from features.deadline import Deadline
+from features.errors import CorruptState
 from features.identity import root_of
 from features.intake import Intake
-from features.store import CustomerStore
+from features.store import ClockError, CustomerStore
 from features.turns import Turns
 
 SECONDS = 5.0  # for each thing asked of Redis
@@ -109,7 +110,8 @@ class Deliverer:
         self._first: dict[tuple[int, str], _First] = {}
 
     async def deliver_due(self) -> int:
-        """Goes once over all partitions; how many entries were taken: 0 means that nothing is due.
+        """Goes once over all partitions; how many entries were taken: 0 means that nothing is due. One customer's state
+        that can't be read, or is from a later time, keeps nobody else waiting.
 
         Raises NothingInForceError, BundleError, StoreError, OSError: what was in hand then is taken again later.
         """
@@ -137,9 +139,7 @@ class Deliverer:
             try:
                 message = read_message(entry.body)
             except ValueError as error:
-                self.tally.unreadable += 1
-                self._say(f"entry {entry.id.decode()} of partition {entry.partition} is left where it is: {error}")
-                await self._outbox.put_off(entry, now + int(UNREADABLE_S * MICROS))
+                await self._leave(entry, f"entry {entry.id.decode()} of partition {entry.partition}", error)
                 continue
             groups.setdefault(message.customer_id, []).append((entry, message))
         work = (self._in_order(group, now, began) for group in groups.values())
@@ -161,11 +161,24 @@ class Deliverer:
 
     async def _in_turn(self, entry: Taken, message: Message) -> None:
         whose = (entry.partition, message.customer_id)
-        until = await self._deliver(entry, message)
+        try:
+            until = await self._deliver(entry, message)
+        except CorruptState as error:  # Redis is there: the others' states can be read
+            until = await self._leave(entry, message.id, error)
+        except ClockError as error:
+            until = await self._try_later(entry, message, Later(str(error)))
         if until is not None:
             self._first[whose] = _First(entry.place, until)
         elif whose in self._first and self._first[whose].place == entry.place:
             del self._first[whose]
+
+    async def _leave(self, entry: Taken, name: str, error: Exception) -> int:
+        """Somebody has to look at what can't be read; until when it waits for that."""
+        until = self._store.clock.now() + int(UNREADABLE_S * MICROS)
+        await self._outbox.put_off(entry, until)
+        self.tally.unreadable += 1
+        self._say(f"{name} is left where it is: {error}")
+        return until
 
     async def _hold(self, entry: Taken, until: int) -> None:
         await self._outbox.put_off(entry, until)

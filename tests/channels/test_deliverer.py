@@ -17,6 +17,7 @@ from decision.release import Unsent
 from features.commit import Commit
 from features.deadline import Deadline
 from features.forgetting import forget
+from features.keys import META
 from features.store import CustomerStore
 from tests.channels.conftest import At
 from tests.channels.desk import CATALOG, NOON, PATIENT, Desk
@@ -198,6 +199,45 @@ async def test_what_can_not_be_read_is_left_where_it_is(at: At) -> None:
         await deliver_once(deliverer)
         assert (deliverer.tally.unreadable, adapter.sent, await desk.left()) == (2, ["tip/push"], (2, 2))
         assert str(deliverer.tally).endswith(", 2 unreadable")
+
+
+async def test_a_state_that_can_not_be_read_keeps_nobody_else_waiting(at: At) -> None:
+    """Of customers of all partitions, the damaged state is that of the first."""
+    async with at(NOON) as desk:
+        await desk.serve()
+        layout, link = desk.store.ledger.layout, desk.store.ledger.link
+        customers = [f"c-{number}" for number in range(12)]
+        for customer_id in customers:
+            await desk.knows(customer_id)
+            await desk.decide("push", customer_id)
+        bad = min(customers, key=layout.partition)
+        await desk.decide("email", bad)
+        state = await link.ask("GET", layout.state(bad), within=PATIENT)
+        await link.ask("SET", layout.state(bad), state[:-3], within=PATIENT)
+        adapter = Told()
+        deliverer = desk.deliverer(adapter)
+        await deliver_once(deliverer)
+        assert (len(adapter.sent), deliverer.tally.unreadable, await desk.left()) == (11, 1, (2, 2))
+        assert any("/tip/push is left where it is: the stored state of a customer" in text for text in desk.said)
+        await link.ask("SET", layout.state(bad), state, within=PATIENT)
+        await desk.lease_runs_out()
+        await deliver_once(deliverer)
+        assert adapter.sent[11:] == ["tip/push", "news/email"]
+
+
+async def test_a_state_from_a_later_time_keeps_nobody_else_waiting(at: At) -> None:
+    async with at("2026-03-10T12:00Z") as desk:
+        await ready(desk, "push")
+        await desk.store.ledger.link.ask("HDEL", META, "clock", within=PATIENT)
+    async with at(NOON) as desk:  # an hour before
+        await desk.serve()
+        await desk.knows("c-2")
+        await desk.decide("push", "c-2")
+        adapter = Told()
+        deliverer = desk.deliverer(adapter)
+        await deliver_once(deliverer)
+        assert (len(adapter.sent), deliverer.tally.later, await desk.left()) == (1, 1, (1, 1))
+        assert desk.said[-1].endswith("the server's clock stands before this customer's last commit")
 
 
 async def test_where_no_catalog_is_in_force_nothing_is_sent(at: At) -> None:
