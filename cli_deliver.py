@@ -9,10 +9,11 @@ import typer
 
 from catalog.building import build_plan
 from catalog.plan import Plan
-from channels.deliverer import Deliverer, Tally
+from channels.deliverer import Deliverer
 from channels.file import File
 from channels.in_force import InForcePlan
 from channels.running import deliver_once, keep_delivering
+from channels.tally import Tally
 from commands import DataOption, data_at, failing_plainly, loaded_catalog, opened_store, out, redis_of, say
 from features.catalogs import CatalogStore
 

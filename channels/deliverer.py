@@ -20,9 +20,7 @@ order per customer in Redis. Customers do not wait for each other.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
@@ -31,6 +29,7 @@ from channels.in_force import InForcePlan
 from channels.message import Message, read_message
 from channels.outbox import Outbox, Taken
 from channels.recording import record
+from channels.tally import Tally
 from decision.release import Unsent, put_off, released
 from features import applying
 from features.absorbing import write
@@ -51,24 +50,6 @@ UNREADABLE_S = 3600.0
 MICROS = 1_000_000
 Say = Callable[[str], None]
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of messages. `held` and `later` count each time that one was put off."""
-
-    sent: int = 0
-    held: int = 0
-    later: int = 0
-    unreadable: int = 0
-    unsent: Counter[Unsent] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        never = self.unsent.total()
-        why = ", ".join(f"{reason} {count}" for reason, count in sorted(self.unsent.items()))
-        text = f"{self.sent} sent, {never} not sent" + (f" ({why})" if why else "")
-        text += f", {self.held} held until quiet hours are over, {self.later} to be tried again"
-        return text + (f", {self.unreadable} unreadable" if self.unreadable else "")
 
 
 def pause_after(failures: int) -> float:

@@ -14,10 +14,11 @@ from catalog.building import build_plan
 from catalog.bundle import bundle_of
 from catalog.loading import LoadedCatalog
 from channels.adapter import Adapter
-from channels.deliverer import Deliverer, Tally
+from channels.deliverer import Deliverer
 from channels.file import File
 from channels.in_force import InForcePlan
 from channels.running import deliver_once
+from channels.tally import Tally
 from decision.engine import Engine
 from decision.request import NextActionRequest
 from features.applying import Sent
