@@ -67,8 +67,9 @@ def held_back(
 
 
 def _by_budgets(bit: int, spent: Iterable[BudgetPlan], now: int) -> HeldBack:
-    """A treatment waits for the last of its budgets to be renewed."""
-    ends = {budget.name: budget.period(now).ends for budget in spent if budget.blocks >> bit & 1}
+    """A treatment waits for the last of its budgets to be renewed, if that brings anything."""
+    mine = [budget for budget in spent if budget.blocks >> bit & 1]
+    ends = {budget.name: budget.period(now).ends if budget.limit else None for budget in mine}
     renewed = [end for end in ends.values() if end is not None]
     return HeldBack(Gate.BUDGET, tuple(ends), max(renewed) if len(renewed) == len(ends) else None)
 

@@ -26,7 +26,6 @@ from features.link import Link
 WITHIN = 5.0
 ROUNDS = 16
 """How often a worker tries to get something while others move it about, before it leaves it to the next request."""
-NONE_SPENT: Mapping[str, int] = {}
 
 
 class Budgets:
@@ -41,10 +40,16 @@ class Budgets:
         self._under_way: dict[tuple[str, int, int, int], asyncio.Task[int]] = {}
 
     def spent(self, budgets: Iterable[BudgetPlan], now: int) -> Mapping[str, int]:
-        """What is left of those that this worker knows to be used up: nothing."""
-        if not self._spent:
-            return NONE_SPENT
-        return {each.name: 0 for each in budgets if self._spent.get(each.name) == (each.period(now).key, each.limit)}
+        """What is left of those that this worker knows to be used up: nothing.
+
+        A limit of 0 means never, whatever was dealt out under a limit before.
+        """
+        spent = self._spent
+        return {
+            each.name: 0
+            for each in budgets
+            if not each.limit or (each.name in spent and spent[each.name] == (each.period(now).key, each.limit))
+        }
 
     def took(self, takes: Sequence[tuple[str, int]]) -> None:
         """A commit has taken these, as Commit.takes has them."""
@@ -66,6 +71,8 @@ class Budgets:
 
     async def left(self, budget: BudgetPlan, now: int, deadline: Deadline) -> int:
         """What is left of it in all, give or take what is decided meanwhile. Raises StoreError."""
+        if not budget.limit:
+            return 0  # though accounts may hold something of a limit before
         accounts = self._accounts(budget, now, deadline)
         counter = await accounts.counter()
         found = total(counter, await accounts.accounts(counter.partitions), budget.limit)

@@ -237,6 +237,22 @@ async def test_a_raised_limit_is_there_at_once_and_a_lowered_one_gives_nothing(
         assert [*[(await asked(engine))["chosen"][0] for _ in chosen]] == chosen
 
 
+async def test_a_limit_of_0_stops_what_was_dealt_out(store: CustomerStore, way: type[Engine]) -> None:
+    """The customer's partition has plenty when the limit is lowered."""
+    many = TWO.replace("limit: 2", "limit: 100000")
+    engine = way(store, plan_with(many))
+    assert (await asked(engine))["chosen"] == ["voucher"]
+    account = store.ledger.layout.account(store.ledger.layout.partition("c-1"), "vouchers:lifetime")
+    assert int(await store.ledger.link.ask("HGET", account, "left", within=PATIENT)) > 10
+    engine.serve(plan_with(TWO.replace("limit: 2", "limit: 0")))
+    for asking in (ASK, replace(ASK, dry_run=True), replace(ASK, customer_id="c-2")):
+        assert (await asked(engine, asking))["chosen"] == ["coupon"]
+    assert [record.get("budgets") for record in await records(store)] == [None, *[{"vouchers": 0}] * 2]
+    assert await left(engine, "vouchers") == 0
+    engine.serve(plan_with(many))
+    assert (await asked(engine))["chosen"] == ["voucher"]
+
+
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
     with EmbeddedRedis.start(tmp_path) as server:

@@ -176,6 +176,7 @@ def test_a_budget_is_renewed() -> None:
     plan = plan_of(
         "channels: {web: {direction: inbound}}\nactions: {a: {value: 1, treatments: {web: {t: x}}}}\n"
         "budgets:\n  daily: {limit: 5, calendar: day, timezone: UTC}\n  once: {limit: 5, lifetime: true}\n"
+        "  never: {limit: 0, calendar: day, timezone: UTC}\n"
     )
     ask = resolve(NextActionRequest("c"), plan)
     view = view_of(plan, Customer())
@@ -185,6 +186,7 @@ def test_a_budget_is_renewed() -> None:
         ({"once": 0}, ("once",), None),
         ({"daily": 0, "once": 1}, ("daily",), midnight),
         ({"daily": 0, "once": 0}, ("daily", "once"), None),
+        ({"daily": 0, "never": 0}, ("daily", "never"), None),
     ):
         told = decide(plan, ask, view, NOW, 1, budgets=left).held_back
         assert told == (Gate.BUDGET, by, at)
