@@ -144,6 +144,8 @@ class Deciding:
         if known is not None:
             known.span = self._span
             known.follows(self._snapshot)
+        if self._takes:
+            self._store.budgets.took(self._takes)
         answer = answer_of(self._answer, self._decision, self.lost)
         if self._decision.pressure:
             answer.pressure = tuple(pressure_of(self.plan, self._decision).items())

@@ -14,7 +14,7 @@ nothing left, and each account was empty when it was looked at, then nothing was
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from catalog.plan import BudgetPlan
 from features.accounts import SCRIPT, Accounts, total
@@ -51,10 +51,10 @@ class Budgets:
             if not each.limit or (each.name in spent and spent[each.name] == (each.period(now).key, each.limit))
         }
 
-    def took(self, takes: Sequence[tuple[str, int]]) -> None:
-        """A commit has taken these, as Commit.takes has them."""
-        for period, count in takes:
-            self.granted[period.partition(":")[0]] += count
+    def took(self, takes: Iterable[tuple[BudgetPlan, int]]) -> None:
+        """A commit has taken so much of each."""
+        for budget, count in takes:
+            self.granted[budget.name] += count
 
     async def obtain(self, budget: BudgetPlan, now: int, partition: int, needed: int, deadline: Deadline) -> int:
         """Has the partition get at least `needed`: what it has then, which is less only if there is no more anywhere.

@@ -99,8 +99,6 @@ class CustomerStore:
         """The snapshot that `outcome` of `commit`, whose body encodes `customer`, tells of. Raises StoreError."""
         self.clock.heard(outcome.server_us)
         if isinstance(outcome, Committed):
-            if commit.takes:
-                self.budgets.took(commit.takes)
             if outcome.version == commit.expected:
                 return None
             snapshot = Snapshot(outcome.version, outcome.last_us, commit.body or b"", customer)

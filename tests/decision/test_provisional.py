@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -101,6 +102,23 @@ async def test_a_commit_whose_reply_was_lost_is_found(engine: Engine, proxy: Pro
     again = await begin(engine)
     assert (again.body, again.repeated) == (answer.body, True)
     assert proxy.requests.count(EVALSHA) == 2, "once for each of the two requests"
+
+
+async def test_what_it_took_of_a_budget_is_counted(engine: Engine, proxy: Proxy) -> None:
+    engine.serve(plan_of(CATALOG + "budgets: {offers: {limit: 100000, lifetime: true, scope: {channel: web}}}"))
+    other = replace(ASK, request_id=msgspec.UNSET)
+    await engine.next_action(other, "key", PATIENT)  # so that its partition has a share
+    granted = engine.store.budgets.granted
+    assert granted == {"offers": 1}
+    proxy.hold()
+    asked = begin(engine)
+    await proxy.kept.wait()
+    proxy.cut()
+    proxy.release()
+    assert (await asked).degraded == ()
+    assert granted == {"offers": 2}
+    assert (await begin(engine)).repeated
+    assert granted == {"offers": 2}
 
 
 async def test_what_is_not_found_may_still_come(engine: Engine, proxy: Proxy, store: CustomerStore) -> None:
