@@ -5,7 +5,9 @@ writes new state, log and the events' ids if the customer still stands as though
 where one is known, the others are worked out again without it. So an event counts once however often it is sent, and
 the next decision of any worker sees it, as that decision's own commit would fail on anything older.
 
-The events of a batch that belong to one customer are one commit: all of them or none.
+The events of a batch that belong to one customer are one commit: all of them or none. Where one of them takes a consent
+back they have the customer's next turn, ahead of all decisions in line: none of these may be made on the old consent,
+and what has no time to wait must not be refused for their sake.
 """
 
 import asyncio
@@ -82,7 +84,7 @@ class Intake:
         """Stores the events of one customer, in their turn. Raises StoreError."""
         root, snapshot = await root_of(self.store, group.customer_id, deadline)
         while True:
-            if not await self.turns.take(root, deadline):
+            if not await self.turns.take(root, deadline, ahead=group.refuses):
                 raise OutOfTime("others are writing to this customer")
             try:
                 group.customer_id = root

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from catalog.plan import Plan
 from decision.engine import Engine
+from decision.reasons import Reason
 from decision.request import NextActionRequest
 from features.aggregates import values_at
 from features.applying import FUTURE_US, Result, Sent
@@ -306,6 +307,27 @@ async def test_who_unsubscribes_is_not_written_to_any_more(engine: Engine, intak
     assert {purpose: given.granted for purpose, given in consents.items()} == {"marketing": False, "service": True}
     await intake.take([Sent("e-2", "c-1", "complained")], PATIENT)  # about what, nobody knows
     assert not any(given.granted for given in (await known(engine.store)).consents.values())
+
+
+async def test_a_withdrawal_goes_ahead_of_decisions_in_line(engine: Engine, intake: Intake) -> None:
+    """Each of them is made without the consent, as the withdrawal was there before it was made."""
+
+    def reachable(customer: Customer, now: int) -> Customer:
+        return with_consent(with_attributes(customer, {"email": "a@b.example"}, now), "marketing", Consent(True, 1))
+
+    await engine.store.update("c-1", reachable, patient())
+    by_mail = NextActionRequest("c-1", channels=["email"])
+    assert engine.turns.take_free("c-1")
+    deciding = [asyncio.create_task(engine.next_action(by_mail, "key", PATIENT)) for _ in range(5)]
+    await asyncio.sleep(0)
+    assert engine.turns.in_line("c-1") == 5
+    withdrawing = asyncio.create_task(intake.take([login("e-1"), Sent("e-2", "c-1", "unsubscribed")], PATIENT))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert engine.turns.in_line("c-1") == 6
+    engine.turns.give("c-1")
+    assert statuses(await withdrawing) == ["stored", "stored"]
+    assert {(await each).reason for each in deciding} == {Reason.NO_CONSENT}
 
 
 @pytest.mark.parametrize(

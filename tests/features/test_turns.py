@@ -62,6 +62,34 @@ async def test_who_gives_and_asks_again_stands_at_the_end() -> None:
     assert "".join(order) == "abab"
 
 
+async def test_some_go_ahead_of_all_others_in_their_own_order() -> None:
+    turns, order = Turns(), []
+    await turns.take("c", standing())
+
+    async def one(name: str) -> None:
+        assert await turns.take("c", standing(), ahead=name.isupper())
+        order.append(name)
+        turns.give("c")
+
+    tasks = []
+    for name in "abCDeF":
+        tasks.append(asyncio.create_task(one(name)))
+        await settle()
+    assert not await turns.take("c", passed(), ahead=True)  # who leaves the line moves nobody
+    tasks.append(asyncio.create_task(one("G")))
+    await settle()
+    assert turns.in_line("c") == len(tasks) + 1
+    turns.give("c")
+    await asyncio.gather(*tasks)
+    assert "".join(order) == "CDFGabe"
+    await turns.take("c", standing())
+    late = [asyncio.create_task(one(name)) for name in "hI"]
+    await settle()
+    turns.give("c")
+    await asyncio.gather(*late)
+    assert "".join(order[7:]) == "Ih", "nothing is left of those who went ahead before"
+
+
 async def test_a_deadline_that_passes_first_leaves_the_line() -> None:
     turns = Turns()
     await turns.take("c", standing())
