@@ -8,7 +8,8 @@
 -- microseconds), then a body that is opaque here. No body: a tombstone. No key: absent, whose version is ''.
 --
 -- Redis does not undo a script that fails half way. So every check comes before the first write, and the first write
--- is one that Redis refuses when memory is full; after it nothing in here can fail on a key only Tino writes.
+-- is one that Redis refuses when memory is full; after it nothing in here can fail on a key only Tino writes, as long as
+-- the user may run every command: features.rights looks at that before the first commit.
 --
 -- KEYS  1 state  2 request  3 ticket  4 decisions  5 outbox; with events also
 --       6 the customer's ids of events of today  7 of yesterday  8 events; after all these the accounts of the

@@ -5,7 +5,8 @@ StoreError
 ├── OutOfTime             nothing was sent: the caller's time was up already
 ├── Uncertain             it was sent and no answer came: it may have been applied
 │   ├── ConnectionLost      the connection ended, or fell silent
-│   └── StoreTimeout        the caller's time ran out first
+│   ├── StoreTimeout        the caller's time ran out first
+│   └── ScriptFailed        a script ended with an error that it may have come to after its first write
 ├── RedisReplyError       Redis answered with an error: not applied
 │   ├── NoScript            the script is not loaded (any more)
 │   ├── OutOfMemory         maxmemory is reached and nothing may be evicted
@@ -51,12 +52,16 @@ class StoreTimeout(Uncertain):
     """The reply did not come in time. It may still come: it is then dropped."""
 
 
+class ScriptFailed(Uncertain):
+    """Redis does not undo what a script wrote before it failed."""
+
+
 class RedisReplyError(StoreError):
-    """An error reply. `reply_code` is its first word, such as ``WRONGTYPE``."""
+    """An error reply. `reply_code` is its first word, such as ``WRONGTYPE``, or that of the error inside a script."""
 
     @property
     def reply_code(self) -> str:
-        return str(self).partition(" ")[0]
+        return _code(str(self))
 
 
 class NoScript(RedisReplyError):
@@ -111,11 +116,33 @@ _BY_REPLY_CODE: dict[str, type[RedisReplyError]] = {
 
 
 # Redis 6.2 wraps what went wrong inside a script: "ERR Error running script (…): @user_script:9: … -OOM command not …"
-_IN_SCRIPT = re.compile(r"ERR Error running script .*?: -([A-Z]+) ")
+_IN_SCRIPT = re.compile(r"(?:ERR Error running script .*?: )?@user_script: \d+: -([A-Z]+) ")
+
+
+# With these a script is refused before it begins, or at its first write: Redis doesn't change its mind in between.
+_BEFORE_THE_FIRST_WRITE = frozenset(
+    {
+        *("NOSCRIPT", "OOM", "READONLY", "LOADING", "NOAUTH", "WRONGPASS", "NOPERM", "BUSY", "MISCONF", "NOREPLICAS"),
+        *("MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "TRYAGAIN", "CROSSSLOT"),
+    }
+)
+
+
+def _code(text: str) -> str:
+    wrapped = _IN_SCRIPT.match(text)
+    return wrapped[1] if wrapped else text.partition(" ")[0]
 
 
 def reply_error(text: str) -> RedisReplyError:
     """The error for the text of one error reply."""
-    wrapped = _IN_SCRIPT.match(text)
-    code = wrapped[1] if wrapped else text.partition(" ")[0]
-    return _BY_REPLY_CODE.get(code, RedisReplyError)(text)
+    return _BY_REPLY_CODE.get(_code(text), RedisReplyError)(text)
+
+
+def may_have_written(error: RedisReplyError) -> bool:
+    """Whether a script that ended with `error`, and checks all it can before it writes, may have written by then.
+
+    A right is asked for at each command: who has none to run scripts is refused before, but inside one, which Redis 7
+    says in its words, it may be too late.
+    """
+    code = error.reply_code
+    return code not in _BEFORE_THE_FIRST_WRITE or (code == "NOPERM" and "script" in str(error))

@@ -16,6 +16,7 @@
     tino:{<p>}:events             stream of events
     tino:{<p>}:outbox             stream of what is to be sent
     tino:{<p>}:sending            sorted set: entries of the outbox, each with when a deliverer is to look at it next
+    tino:{0}:rights:<kind>        scratch keys of features.rights, gone at once
 
 A budget's <period> is its name and a turn of its calendar: vouchers:day-1773100800, or vouchers:lifetime.
 

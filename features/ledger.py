@@ -20,7 +20,16 @@ from time import monotonic
 from features.commit import Commit, Outcome, Stored, next_version, pack, read_state, unpack
 from features.connection import Connection, Reply, reply_within, wait
 from features.entropy import random_bytes
-from features.errors import CorruptState, NoScript, OutOfTime, ReadOnly, RedisReplyError, StoreError
+from features.errors import (
+    CorruptState,
+    NoScript,
+    OutOfTime,
+    ReadOnly,
+    RedisReplyError,
+    ScriptFailed,
+    StoreError,
+    may_have_written,
+)
 from features.keys import Layout, parse_decision_id
 from features.link import Link
 
@@ -180,7 +189,9 @@ class Ledger:
     def _understood(self, error: RedisReplyError, connection: Connection) -> StoreError:
         if isinstance(error, ReadOnly):
             self.link.turn_away(connection)
-        return CorruptState(str(error)) if error.reply_code == "CORRUPT" else error
+        if error.reply_code == "CORRUPT":
+            return CorruptState(str(error))
+        return ScriptFailed(str(error)) if may_have_written(error) else error
 
 
 def _left(deadline: float) -> float:

@@ -1,4 +1,6 @@
-"""Opening the store of one worker: the link to Redis, the layout, the service's clock, the ledger and the cache."""
+"""Opening the store of one worker: the link to Redis, what we may do there, the layout, the service's clock, the ledger
+and the cache.
+"""
 
 from datetime import UTC, datetime
 
@@ -10,6 +12,7 @@ from features.errors import LayoutMismatch
 from features.keys import META, PARTITIONS, open_layout
 from features.ledger import Ledger
 from features.link import Link
+from features.rights import check_rights
 from features.store import CustomerStore
 
 WITHIN = 5.0
@@ -31,6 +34,7 @@ async def open_store(
     """For `now` and `keep_clock` see `settle_clock`. Raises StoreError when Redis can't be used."""
     link = Link(url)
     try:
+        await check_rights(link, WITHIN)
         layout = await open_layout(link, partitions, within=WITHIN)
         offset = await settle_clock(link, now, keep_clock)
         ledger = Ledger(link, layout, clock_offset_us=offset)

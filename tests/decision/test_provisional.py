@@ -204,6 +204,28 @@ async def test_what_contacts_nobody_is_found_too(proxy: Proxy, store: CustomerSt
     await through.ledger.link.close()
 
 
+@pytest.mark.parametrize("way", [ByTask, AtOnce])
+async def test_a_commit_that_broke_off_half_way_may_count(
+    redis_url: str, store: CustomerStore, way: type[Engine]
+) -> None:
+    """The right to one of the script's later commands was taken away while we were running."""
+    admin = store.ledger.link
+    user = ("ACL", "SETUSER", "limited")
+    await admin.ask(*user, "reset", "on", ">secret", "~*", "+@all", within=PATIENT)
+    through = await open_store(redis_url.replace("unix://", "unix://limited:secret@"))
+    engine = way(through, plan_of(CATALOG + "budgets: {vouchers: {limit: 3, lifetime: true, scope: {action: offer}}}"))
+    partition = through.ledger.layout.partition
+    neighbour = next(each for each in map("n-{}".format, range(1000)) if partition(each) == partition("c-1"))
+    await engine.next_action(replace(ASK, customer_id=neighbour), "key", PATIENT)  # gets their partition its share
+    await through.snapshot("c-1", Deadline(PATIENT))
+    await admin.ask(*user, "-hincrby", within=PATIENT)
+    body = doubtful(await begin(engine), Degradation.STORE_UNAVAILABLE)
+    (counted,) = await committed(store)
+    assert counted["decision_id"] == body["decision_id"]
+    await admin.ask("ACL", "DELUSER", "limited", within=PATIENT)
+    await through.ledger.link.close()
+
+
 async def evaluations(store: CustomerStore) -> int:
     """How many scripts the server has run."""
     stats = (await store.ledger.link.ask("INFO", "commandstats", within=PATIENT)).decode()

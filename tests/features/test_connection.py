@@ -18,6 +18,7 @@ from features.errors import (
     ReadOnly,
     RedisReplyError,
     StoreTimeout,
+    may_have_written,
     reply_error,
 )
 from tests.features.proxy import Proxy
@@ -187,3 +188,25 @@ async def test_what_is_no_redis() -> None:
 )
 def test_error_replies(text: str, kind: type[RedisReplyError]) -> None:
     assert type(reply_error(text)) is kind
+
+
+IN_SCRIPT = "ERR Error running script (call to f_12): @user_script:9: @user_script: 9: "
+
+
+@pytest.mark.parametrize(
+    ("text", "may_have"),
+    [
+        ("NOSCRIPT No matching script. Please use EVAL.", False),
+        ("OOM command not allowed when used memory > 'maxmemory'.", False),
+        (IN_SCRIPT + "-OOM command not allowed when used memory > 'maxmemory'.", False),
+        (IN_SCRIPT + "-MISCONF Errors writing to the AOF file: No space left on device", False),
+        ("NOPERM this user has no permissions to run the 'evalsha' command or its subcommand", False),
+        ("NOPERM ACL failure in script: User default has no permissions to run the 'hincrby' command", True),
+        (IN_SCRIPT + "The user executing the script can't run this command or subcommand", True),
+        (IN_SCRIPT + "-WRONGTYPE Operation against a key holding the wrong kind of value", True),
+        ("ERR value is not an integer or out of range", True),
+        ("WHATEVER comes with the next Redis", True),
+    ],
+)
+def test_what_a_script_may_have_written_before_its_error(text: str, may_have: bool) -> None:
+    assert may_have_written(reply_error(text)) is may_have
