@@ -38,11 +38,12 @@ class InForce(NamedTuple):
     score: Score
     usual: Usual
 
-    def score_in(self, left: float, lost: int = 0) -> Score:
-        """How to ask the models with `left` seconds left and so many tries lost, or not to ask them."""
-        if what_fits(left, self.usual.seconds, lost) is Fits.ALL:
+    def score_in(self, left: float, now: float, lost: int = 0) -> Score:
+        """How to ask the models with `left` seconds left and so many tries lost, or not to ask them. `now` is by the
+        clock that their runs are measured with.
+        """
+        if what_fits(left, self.usual.at(now), lost) is Fits.ALL:
             return self.score
-        self.usual.left_out()
         return partial(unasked, self.plan)
 
 

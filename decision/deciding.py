@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
+from time import monotonic
 
 import msgspec
 
@@ -85,7 +86,7 @@ class Deciding:
         now = store.now_for(snapshot)
         decision_id = new_decision_id(store.ledger.layout.partition(customer_id), now, self._random(8))
         self.decision_id = decision_id
-        score = self._by.score_in(self.deadline.left(), self.lost) if plan.scored else no_scores
+        score = self._by.score_in(self.deadline.left(), monotonic(), self.lost) if plan.scored else no_scores
         budgets = self._budgets(now) if plan.budgets else ENOUGH
         decision = decide(plan, self.ask, view(plan, snapshot), now, self._seed, score, budgets)
         self._decision = decision

@@ -268,7 +268,7 @@ class Engine:
             raise MergedAway("a preview looks at whom the id stands for")
         now, plan = self.store.now_for(snapshot), by.plan
         budgets = await self._left_of_budgets(plan, ask, now, deadline) if plan.budgets else ENOUGH
-        score = by.score_in(deadline.left())
+        score = by.score_in(deadline.left(), monotonic())
         decision = decide(plan, ask, view(plan, snapshot), now, seed_of(self._random), score, budgets)
         return answer_of(answer_body(plan, ask.customer_id, decision, None, decision.degraded), decision)
 
@@ -363,7 +363,8 @@ def _scoring(plan: Plan, models: Models, usual: Usual) -> Score:
     def score(candidates: int, frame: Frame) -> Scored:
         began = monotonic()
         scored = models.score(candidates, frame, plan)
-        usual.took(monotonic() - began)
+        ended = monotonic()
+        usual.took(ended - began, ended)
         return scored
 
     return score

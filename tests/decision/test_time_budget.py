@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from decision.reasons import Degradation, Reason, Status
 from decision.record import Record, read_record
 from decision.replay import replay
 from decision.request import NextActionRequest
-from decision.time_budget import FOR_ANOTHER_TRY, FOR_COMMIT, SHRINKING, Fits, Usual, what_fits
+from decision.time_budget import FOR_ANOTHER_TRY, FOR_COMMIT, REST, Fits, Usual, what_fits
 from features.customer import with_attributes
 from features.deadline import Deadline
 from features.opening import open_store
@@ -61,19 +62,46 @@ def test_models_go_first_then_another_try_then_the_decision() -> None:
     assert all(one >= other for one, other in zip(first, again, strict=True))
 
 
-def test_a_slow_run_counts_at_once_and_is_forgotten_by_and_by() -> None:
+def test_a_slow_run_counts_at_once_and_a_quick_one_by_and_by() -> None:
     usual = Usual()
-    assert usual.seconds == 0.0
+    assert usual.at(1_000.0) == 0.0
     for took in (0.010, 0.020):
-        usual.took(took)
-        assert usual.seconds == took
-    usual.took(0.010)
-    assert usual.seconds == pytest.approx(0.018)
-    usual.left_out()
-    assert usual.seconds == pytest.approx(0.018 * SHRINKING)
-    for _ in range(200):
-        usual.left_out()
-    assert what_fits(0.001, usual.seconds, 0) is Fits.ALL, "it is tried again"
+        usual.took(took, 1_000.0)
+        assert usual.at(1_000.0) == took
+    usual.took(0.010, 1_000.1)
+    assert usual.at(1_000.1) == pytest.approx(0.018)
+
+
+def test_it_rests_for_twenty_runs_and_is_then_forgotten_by_and_by() -> None:
+    usual = Usual()
+    usual.took(0.3, 1_000.0)
+    assert usual.at(1_000.0 + 19.9 * 0.3) == 0.3
+    for further, halves in ((0, 0), (1, 1), (2, 2), (10, 10)):
+        assert usual.at(1_000.0 + (REST + further) * 0.3) == pytest.approx(0.3 / 2**halves)
+    assert usual.at(1e9) < 1e-300
+
+
+def test_what_was_slow_once_is_relied_on_again_after_one_quick_run() -> None:
+    usual = Usual()
+    usual.took(5.0, 1_000.0)
+    later = 1_000.0 + 30 * 5.0
+    assert what_fits(0.050, usual.at(later), 0) is Fits.ALL, "it is tried again"
+    usual.took(0.001, later + 0.001)
+    assert what_fits(0.050, usual.at(later + 0.001), 0) is Fits.ALL
+
+
+@pytest.mark.parametrize("rate", [10, 1_000, 100_000])
+@pytest.mark.parametrize("patience", [0.005, 0.050])
+def test_runs_that_are_too_slow_take_a_bounded_share_of_the_time(rate: int, patience: float) -> None:
+    """However many requests come, and each while the one before is answered."""
+    usual, now, running, end = Usual(), 1_000.0, 0.0, 1_010.0
+    while now < end:
+        if what_fits(patience, usual.at(now), 0) is Fits.ALL:
+            now += 0.1
+            running += 0.1
+            usual.took(0.1, now)
+        now += 1 / rate
+    assert 0.2 <= running <= 0.1 + (end - 1_000.0) / REST, "the first, and then a twentieth"
 
 
 @pytest.fixture
@@ -111,8 +139,8 @@ async def recorded(engine: Engine, body: dict[str, Any]) -> Record:
 async def test_what_models_score_is_left_out_when_they_take_too_long(engine: Engine, plan: Plan) -> None:
     answer, body = await asked(engine, PATIENT)
     assert (answer.degraded, body["actions"][0]["action"]) == ((), "keep")
-    assert 0 < engine.usual.seconds < PATIENT, "it was measured"
-    engine.usual.took(AN_HOUR)
+    assert 0 < engine.usual.at(monotonic()) < PATIENT, "it was measured"
+    engine.usual.took(AN_HOUR, monotonic())
     answer, body = await asked(engine, PATIENT)
     assert (answer.status, answer.reason, answer.degraded) == (Status.DECIDED, Reason.RANKED, (Degradation.MODEL,))
     assert [action["action"] for action in body["actions"]] == ["greet"]
@@ -126,8 +154,19 @@ async def test_what_models_score_is_left_out_when_they_take_too_long(engine: Eng
 
 
 @pytest.mark.anyio
+async def test_they_are_not_tried_again_for_many_requests_but_when_time_has_passed(engine: Engine) -> None:
+    engine.usual.took(AN_HOUR, monotonic())
+    for _ in range(400):
+        answer, _ = await asked(engine, PATIENT)
+        assert answer.degraded == (Degradation.MODEL,)
+    engine.usual.took(AN_HOUR, monotonic() - 2 * REST * AN_HOUR)
+    answer, _ = await asked(engine, PATIENT)
+    assert answer.degraded == ()
+
+
+@pytest.mark.anyio
 async def test_a_preview_leaves_them_out_too(engine: Engine) -> None:
-    engine.usual.took(AN_HOUR)
+    engine.usual.took(AN_HOUR, monotonic())
     answer, body = await asked(engine, PATIENT, dry_run=True)
     assert (answer.degraded, body["actions"][0]["action"]) == ((Degradation.MODEL,), "greet")
 
