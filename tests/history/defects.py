@@ -13,6 +13,7 @@ from tests.history.ways import (
     agreed_elsewhere,
     asked_twice,
     by_a_fast_clock,
+    by_a_slow_clock,
     by_turns,
     cut_and_refused,
     late_and_refused,
@@ -36,7 +37,7 @@ class Defect(NamedTuple):
 
     @property
     def workers(self) -> int:
-        return 1 if self.way in (by_a_fast_clock, past_all_windows) else 2
+        return 1 if self.way in (by_a_fast_clock, by_a_slow_clock, past_all_windows) else 2
 
 
 def _defect(name: str, file: str, text: str, instead: str, way: Callable[[Scene], None], *rules: str) -> Defect:
@@ -97,11 +98,19 @@ DEFECTS: Sequence[Defect] = (
         "latest",
     ),
     _defect(
-        "clocks unchecked",
+        "fast clocks unchecked",
         "features/commit.lua",
         "if math.abs(now_us - server_us) > MOST_CLOCK_ERROR_US then",
-        "if false then",
+        "if server_us - now_us > MOST_CLOCK_ERROR_US then",
         by_a_fast_clock,
+        "time",
+    ),
+    _defect(
+        "slow clocks unchecked",
+        "features/commit.lua",
+        "if math.abs(now_us - server_us) > MOST_CLOCK_ERROR_US then",
+        "if now_us - server_us > MOST_CLOCK_ERROR_US then",
+        by_a_slow_clock,
         "time",
     ),
     _defect(

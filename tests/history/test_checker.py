@@ -80,6 +80,7 @@ def test_what_nobody_knows_the_end_of_may_have_happened_or_not() -> None:
         (replace(LOG, decisions=[FIRST, replace(SECOND_ONE, seen=State("s-9", True, "a-1", ONE))]), "latest"),
         (replace(LOG, decisions=[FIRST, replace(SECOND_ONE, seen=State("s-1", True, "", ONE))]), "latest"),
         (replace(LOG, decisions=[FIRST, replace(SECOND_ONE, at=WALL + 272_000)]), "time"),
+        (replace(LOG, decisions=[replace(FIRST, at=WALL + 10_000 - 351_000), SECOND_ONE]), "time"),
         (replace(LOG, decisions=[FIRST, replace(SECOND_ONE, at=WALL + 9_000)]), "time"),
         (after_all(decided(3, 40_000, (BUDGETED,) * (BUDGET + 1), TWO)), "budget"),
         (after_all(decided(3, 40_000, ("letter",), TWO)), "limit"),
@@ -89,6 +90,24 @@ def test_what_nobody_knows_the_end_of_may_have_happened_or_not() -> None:
 )
 def test_each_violation(log: Log, rule: str) -> None:
     assert rule in rules([*SAID, *ASKED, *SENT], log)
+
+
+def test_clocks_may_be_a_quarter_of_a_second_off() -> None:
+    ahead = replace(LOG, decisions=[FIRST, replace(SECOND_ONE, at=WALL + 270_000)])
+    behind = replace(LOG, decisions=[replace(FIRST, at=WALL + 10_000 - 250_000), SECOND_ONE])
+    assert rules([*SAID, *ASKED, *SENT], ahead) == []
+    assert rules([*SAID, *ASKED, *SENT], behind) == []
+
+
+def test_more_than_a_limit_allows_at_once_by_a_clock_that_goes_back() -> None:
+    """Dated two seconds apart they are within every limit: only the server's clock tells that they were one moment."""
+    notes = tuple((f"d-{number}", "note") for number in range(1, 5))
+    decisions = [
+        replace(decided(number, 100 * SECOND, ("note",), notes[: number - 1]), at=WALL + dated * SECOND)
+        for number, dated in enumerate((94, 94, 97, 97), 1)
+    ]
+    log = Log(decisions, sent=list(notes), states={WHO: State("s-1", True, "a-1", notes)})
+    assert rules(SAID, log) == ["time"] * 4
 
 
 def test_windows_end() -> None:

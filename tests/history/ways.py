@@ -3,6 +3,7 @@
 On the code as it is they must all end without a violation.
 """
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.history.cluster import Cluster
@@ -100,6 +101,13 @@ def by_a_fast_clock(scene: Scene) -> None:
         scene.ask(scene.first, "email")
     scene.cluster.workers[0].skew(Skew(5.0))
     scene.ask(scene.first, "email")
+
+
+def by_a_slow_clock(scene: Scene) -> None:
+    """So long after the last commit that the slow clock is not before it: that is refused by another comparison."""
+    time.sleep(0.8)
+    scene.cluster.workers[0].skew(Skew(-0.7))
+    scene.ask(scene.first)
 
 
 def cut_and_refused(scene: Scene) -> None:
