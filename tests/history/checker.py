@@ -4,7 +4,7 @@
     acknowledged  what was acknowledged is there: the answer byte for byte, the event, the statement, the attribute
     limit         no contact beyond a limit in its window, counted anew from the log alone
     budget        over all customers no more is granted than the budget has
-    consent       no contact on a state without consent
+    consent       no contact on a state without consent, and a state says what the statement said that it names
     latest        a decision was made on the last statement and attribute acknowledged before it was written
     contacts      a decision was made on all contacts granted before it, and on none that the log doesn't have
     time          no decision is dated ahead of the server's clock or behind it by more than it may be off, nor before
@@ -59,6 +59,7 @@ def check(
         for decision in by_customer[customer]:
             found += _dated(decision, contacts)
             found += _consented(decision)
+            found += _as_stated(consents, customer, decision.seen, f"decision {decision.id}")
             found += _seen(decision.id, decision.seen, contacts, decision.at, limits)
             written = decision.stored - wall
             for stated, key in ((consents, decision.seen.statement), (attributes, decision.seen.attribute)):
@@ -67,6 +68,7 @@ def check(
             found += _limited(decision, contacts, limits)
         if customer in log.states:
             last = log.states[customer]
+            found += _as_stated(consents, customer, last, f"the state of {customer}")
             found += _seen(f"the state of {customer}", last, contacts, THE_END, limits)
             for stated, key in ((consents, last.statement), (attributes, last.attribute)):
                 found += stated.check(customer, key, THE_END, f"the state of {customer}")
@@ -135,6 +137,12 @@ def _dated(decision: Decision, contacts: list[Contact]) -> Iterator[Violation]:
 def _consented(decision: Decision) -> Iterator[Violation]:
     if decision.granted and not decision.seen.granted:
         yield Violation("consent", f"decision {decision.id} contacts {decision.customer}, who has not agreed")
+
+
+def _as_stated(consents: Statements, customer: str, seen: State, who: str) -> Iterator[Violation]:
+    if consents.disagrees(customer, seen.statement, seen.granted):
+        told, instead = ("yes", "no") if seen.granted else ("no", "yes")
+        yield Violation("consent", f"{who} takes {seen.statement or 'nothing stated'} for a {told}: it was a {instead}")
 
 
 def fullest(log: Log, limit: Limit) -> int:

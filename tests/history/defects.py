@@ -82,6 +82,14 @@ DEFECTS: Sequence[Defect] = (
         "consent",
     ),
     _defect(
+        "consent stored as yes",
+        "api/customer_changes.py",
+        "Consent(body.granted, min(made, now), body.source)",
+        "Consent(True, min(made, now), body.source)",
+        withdrawn_elsewhere,
+        "consent",
+    ),
+    _defect(
         "one contact forgotten by compaction",
         "features/customer.py",
         "log = lasting(labels, log[:dropped], log[dropped:]) + log[dropped:]",

@@ -50,6 +50,10 @@ class Statements:
             rule = "acknowledged" if at == THE_END else "latest"
             yield Violation(rule, f"{who} has {seen or 'nothing'}, after {expected} had been acknowledged")
 
+    def disagrees(self, customer: str, seen: str, granted: bool) -> bool:
+        """Whether it is not what that statement said. Nothing stated is a no."""
+        return granted != any(each.granted for each in self._stated[customer] if each.key == seen)
+
     def _least(self, stated: list[Operation], at: int) -> int:
         for place in range(len(stated) - 1, -1, -1):
             each = stated[place]

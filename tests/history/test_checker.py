@@ -140,6 +140,15 @@ def test_a_withdrawal_holds_from_its_acknowledgement_on() -> None:
     assert rules([*SAID, replace(off, returned=22_000), *ASKED, *SENT], LOG) == ["acknowledged"]
 
 
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_state_says_what_the_statement_said(stored: bool) -> None:
+    state = State("s-1", stored, "a-1")
+    log = Log([replace(decided(1, 10_000, ()), seen=state)], states={WHO: state})
+    said, otherwise = [[SAID[0], replace(SAID[1], granted=granted)] for granted in (stored, not stored)]
+    assert rules(said, log) == []
+    assert rules(otherwise, log) == ["consent"] * 2
+
+
 def test_an_attribute_that_was_sent_again_may_come_late_but_not_a_statement() -> None:
     later = [done(Kind.ATTRIBUTE, "a-2", 12_000, 13_000), done(Kind.CONSENT, "s-2", 14_000, 15_000)]
     stood = replace(LOG, states={WHO: State("s-1", True, "a-1", TWO)}, decisions=[FIRST, SECOND_ONE])
