@@ -11,8 +11,9 @@
                   the contact that precedes it
     refused       no client was answered in a way that it must not be
 
-What ended without an answer may have happened or not, at any time since it began. What was acknowledged between the
-older copy of a power loss and the restart is excused from being there after it, and from nothing else.
+What ended without an answer may have happened or not, at any time since it began. What was acknowledged after the
+older copy of a power loss, by a try that was sent before the restart, is excused from being there after it, and from
+nothing else.
 
 Pure. The log's order is that in which Redis wrote; it needs no search for an order that would explain what was seen.
 """

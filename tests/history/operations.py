@@ -41,12 +41,13 @@ class Invoked(msgspec.Struct, tag="invoked", frozen=True):
 
 
 class Completed(msgspec.Struct, tag="completed", frozen=True):
-    """`told` is the answer's body. `unanswered` counts the tries that nobody knows the end of: each may have happened,
-    also after this. `cuts` of them this client cut itself.
+    """`told` is the answer's body, to the try that was `sent` last. `unanswered` counts the tries that nobody knows the
+    end of: each may have happened, also after this. `cuts` of them this client cut itself.
     """
 
     op: str
     outcome: Outcome
+    sent: int
     at: int
     told: str = ""
     unanswered: int = 0
@@ -58,12 +59,13 @@ Line = Invoked | Completed
 
 @dataclass(frozen=True)
 class Operation:
-    """Both lines; `returned` is None where the history ends before."""
+    """Both lines; `returned` is None where the history ends before, and nobody knows then when it was `sent` last."""
 
     kind: Kind
     customer: str
     key: str
     invoked: int
+    sent: int
     returned: int | None
     outcome: Outcome
     told: str = ""
@@ -128,6 +130,7 @@ def _operation(begun: Invoked, ended: Completed | None) -> Operation:
         begun.customer,
         begun.key,
         begun.at,
+        begun.at if ended is None else ended.sent,
         None if ended is None else ended.at,
         Outcome.INFO if ended is None else ended.outcome,
         "" if ended is None else ended.told,

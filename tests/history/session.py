@@ -35,7 +35,7 @@ class Session:
         self, name: str, folder: Path, ports: Sequence[int], chance: random.Random | None = None, tries: int = TRIES
     ) -> None:
         self.name = name
-        self._cuts = 0
+        self._cuts, self._sent = 0, 0
         self._history = History(folder / f"{name}.jsonl")
         self._ports = ports
         self._chance = chance
@@ -106,7 +106,7 @@ class Session:
         self._history.write(Invoked(op, kind, customer, key, now(), granted))
         self._cuts = 0
         outcome, told, unanswered = self._tried(kind, request, worker, tries or self._tries)
-        done = Completed(op, outcome, now(), told, unanswered, self._cuts)
+        done = Completed(op, outcome, self._sent, now(), told, unanswered, self._cuts)
         self._history.write(done)
         return done
 
@@ -139,6 +139,7 @@ class Session:
 
     def _send(self, request: tuple[str, str, Any], port: int) -> tuple[int, str]:
         method, path, body = request
+        self._sent = now()
         connection = self._connections.get(port)
         if connection is None:
             connection = self._connections[port] = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)

@@ -21,9 +21,11 @@ class Excuse:
         self._losses = losses
 
     def covers(self, operation: Operation, at: int = THE_END) -> bool:
-        """Whether what was acknowledged may be gone at that time."""
+        """Whether what was acknowledged may be gone at that time: the try that was, not one before it, may have met the
+        Redis that lost its data.
+        """
         returned = THE_END if operation.returned is None else operation.returned
-        return any(loss.since < returned and operation.invoked < loss.until <= at for loss in self._losses)
+        return any(loss.since < returned and operation.sent < loss.until <= at for loss in self._losses)
 
 
 class Statements:

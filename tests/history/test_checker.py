@@ -15,8 +15,9 @@ LIMITS = (Limit("letter", 1), Limit("news", 2, calendar=True), Limit("note", 2, 
 
 
 def done(kind: Kind, key: str, invoked: int, returned: int | None, told: str = "", unanswered: int = 0) -> Operation:
+    """With its first try."""
     outcome = Outcome.INFO if returned is None else Outcome.OK
-    return Operation(kind, WHO, key, invoked, returned, outcome, told, granted=True, unanswered=unanswered)
+    return Operation(kind, WHO, key, invoked, invoked, returned, outcome, told, granted=True, unanswered=unanswered)
 
 
 def decided(number: int, at: int, granted: tuple[str, ...], contacts: tuple[tuple[str, str], ...] = ()) -> Decision:
@@ -132,6 +133,18 @@ def test_a_power_loss_excuses_what_came_after_the_copy_and_nothing_else() -> Non
     assert set(rules(operations, gone)) == {"acknowledged"}
 
 
+@pytest.mark.parametrize("place", [0, 1, 2], ids=["statement", "decision", "event"])
+def test_a_power_loss_excuses_nothing_that_was_sent_again_after_it(place: int) -> None:
+    """Nobody knows what became of its first try, before. The acknowledged one met the Redis that had come back."""
+    off = done(Kind.CONSENT, "s-2", 12_000, 60_000, unanswered=1)
+    asked = done(Kind.DECIDE, "r-3", 12_000, 60_000, "answer 3", unanswered=1)
+    sent = done(Kind.EVENT, "e-2", 12_000, 60_000, unanswered=1)
+    operation, loss = (off, asked, sent)[place], Loss(since=11_500, until=25_000)
+    others = [*SAID, *ASKED, *SENT]
+    assert rules([*others, replace(operation, sent=24_999)], LOG, (loss,)) == []
+    assert rules([*others, replace(operation, sent=25_000)], LOG, (loss,)) == ["acknowledged"]
+
+
 def test_a_withdrawal_holds_from_its_acknowledgement_on() -> None:
     """Who decides after it on the statement before has decided on the past, granted or not."""
     off = done(Kind.CONSENT, "s-2", 12_000, 18_000)
@@ -164,9 +177,10 @@ def test_a_refusal_is_a_violation() -> None:
 def test_a_history_that_ends_within_an_operation() -> None:
     lines: list[Line] = [
         Invoked("o-1", Kind.EVENT, WHO, "e-1", 5),
-        Completed("o-1", Outcome.OK, 6, "stored", 2, 1),
-        Invoked("o-2", Kind.EVENT, WHO, "e-2", 7),
+        Completed("o-1", Outcome.OK, 6, 8, "stored", 2, 1),
+        Invoked("o-2", Kind.EVENT, WHO, "e-2", 9),
     ]
     first, second = paired(lines)
-    assert (first.returned, first.outcome, first.unanswered, first.cuts) == (6, Outcome.OK, 2, 1)
-    assert (second.returned, second.outcome, second.unanswered) == (None, Outcome.INFO, 1)
+    assert (first.invoked, first.sent, first.returned) == (5, 6, 8)
+    assert (first.outcome, first.unanswered, first.cuts) == (Outcome.OK, 2, 1)
+    assert (second.sent, second.returned, second.outcome, second.unanswered) == (9, None, Outcome.INFO, 1)
