@@ -9,7 +9,6 @@ asked for: a counter is a list of times, of which those count that a window stil
 any, a list of the ends of holds, of which those count that lie ahead.
 """
 
-from bisect import insort
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -93,33 +92,35 @@ def _sort(counted: Iterable[Counted]) -> None:
 
 
 def counted_more(
-    plan: Plan, before: tuple[tuple[Counted, ...], Holds], labels: Sequence[Labels], added: Iterable[Logged]
+    plan: Plan, counted: tuple[Counted, ...], holds: Holds, labels: Labels, at: int
 ) -> tuple[tuple[Counted, ...], Holds]:
-    """What is counted, and held, of `before` and of the contacts `added` since, of which nothing has come; `before`
-    isn't changed.
-    """
-    counted, holds = list(before[0]), before[1]
-    for contact in added:
-        each = labels[contact.labels]
-        for number, values, kind in counting(plan, each):
-            policy = plan.policies[number]
-            if policy.after is not None:
-                continue
-            if kind:
-                known = holds[number] if number in holds else _counter(policy)
-                holds = {**holds, number: _with(policy, known, each, values, contact.at + each.valid_for)}
-            else:
-                counted[number] = _with(policy, counted[number], each, values, contact.at)
-    return tuple(counted), holds
+    """What is counted, and held, with one contact more, made at `at`, of which nothing has come; neither is changed."""
+    more: list[Counted] | None = None
+    held: dict[int, Counted] | None = None
+    for number, values, kind in counting(plan, labels):
+        policy = plan.policies[number]
+        if policy.after is not None:
+            continue
+        if kind:
+            held = held or {**holds}
+            known = held[number] if number in held else _counter(policy)
+            held[number] = _with(policy, known, labels, values, at + labels.valid_for)
+        else:
+            more = more or [*counted]
+            more[number] = _with(policy, more[number], labels, values, at)
+    return counted if more is None else tuple(more), held or holds
 
 
 def _with(policy: Policy, known: Counted, labels: Labels, values: Values, at: int) -> Counted:
     if isinstance(known, list):
-        times = known.copy()
-        insort(times, at)
-        return times
+        return _and(known, at)
     keys = key_values(policy, labels)
     counters = known.get(keys, {})
-    times = counters.get(values, []).copy()
-    insort(times, at)
-    return {**known, keys: {**counters, values: times}}
+    return {**known, keys: {**counters, values: _and(counters.get(values, []), at)}}
+
+
+def _and(times: list[int], at: int) -> list[int]:
+    """Ascending still: what quiet hours hold is later than what is granted after it."""
+    if not times or times[-1] <= at:
+        return [*times, at]
+    return sorted((*times, at))

@@ -109,8 +109,10 @@ class Allowance:
                 closed = partial(paused, policy.after, policy.window, responded.get(number, {}), now=now)
                 self._open_counters(policy, limit, keys, closed)
             elif isinstance(each, list):
-                since = now - policy.window if policy.calendar is None else counts_after(policy, now, zone)
-                left = remaining(limit, each, since)
+                left = limit
+                if each:
+                    since = now - policy.window if policy.calendar is None else counts_after(policy, now, zone)
+                    left = remaining(limit, each, since)
                 if holds and isinstance(held := holds.get(number), list):
                     left = remaining(left, held, now)
                 self.left.append(left)

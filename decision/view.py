@@ -105,9 +105,13 @@ def _counted_more(plan: Plan, customer: Customer, before: View) -> _OfContacts:
     known, labels, log = before.customer.log, before.customer.labels, customer.log
     if log is known and customer.labels is labels:
         return before.counted, before.holds, before.responded
-    if log[: len(known)] == known and customer.labels[: len(labels)] == labels:
-        added = log[len(known) :]
-        if not any(contact.responses for contact in added):
-            counted, holds = counted_more(plan, (before.counted, before.holds), customer.labels, added)
+    same = customer.labels is labels or customer.labels[: len(labels)] == labels
+    if same and log[: len(known)] == known:
+        counted, holds = before.counted, before.holds
+        for added in log[len(known) :]:
+            if added.responses:
+                break
+            counted, holds = counted_more(plan, counted, holds, customer.labels[added.labels], added.at)
+        else:
             return counted, holds, before.responded
     return _counted(plan, customer)

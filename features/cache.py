@@ -88,7 +88,10 @@ class Cache:
         before = entries.get(customer_id)
         entries[customer_id] = snapshot
         entries.move_to_end(customer_id)
-        self.bytes += bytes_of(snapshot) - (0 if before is None else bytes_of(before))
+        if before is None:
+            self.bytes += bytes_of(snapshot)
+        else:
+            self.bytes += BYTES_A_BYTE * (len(snapshot.body) - len(before.body))
         while len(entries) > self.capacity or (self.room is not None and self.bytes > self.room):
             _, oldest = entries.popitem(last=False)
             self.bytes -= bytes_of(oldest)

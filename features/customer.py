@@ -282,12 +282,12 @@ def with_contacts(
     customer: Customer,
     added: tuple[Contact, ...],
     keep_latest: int = 0,
-    lasting: Lasting = lambda labels, going, staying: going,
+    lasting: Lasting | None = None,
 ) -> Customer:
-    """`added` appended; of those before, but for the `keep_latest` last, only what is `lasting` stays."""
+    """`added` appended; of those before, but for the `keep_latest` last, only what is `lasting` stays, or all."""
     log, labels = customer.log, customer.labels
     dropped = len(log) - keep_latest
-    if dropped > 0:
+    if lasting is not None and dropped > 0:
         log = lasting(labels, log[:dropped], log[dropped:]) + log[dropped:]
         if len(labels) > len(log) + _SPARE_LABELS:
             labels, log = _only_used(labels, log)
