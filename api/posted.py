@@ -1,8 +1,9 @@
 """What the bare paths have in common: `/next-action` and `/events`, ASGI applications without layers in between, as
 each layer would cost as much as the work itself; see also api.express.
 
-The order of refusal: method, door, length, media type, room, body, catalog. There is room for so many requests at a
-time: more could not be answered in time, and who is told so at once can go elsewhere.
+The order of refusal: method, door, length, media type, room, body, room, catalog. There is room for so many requests at
+a time: more could not be answered in time, and who is told so at once can go elsewhere. A request takes its place when
+its body is there, or senders who send nothing would fill the room.
 
 What an answer is, is settled before its first byte is sent; a client that leaves is noticed by the server below, and
 what it asked for stands like any other.
@@ -65,7 +66,7 @@ class Posted(ABC, Generic[A]):
         """The body of the answer. `started` is by perf_counter. Raises Problem, RequestError, StoreError."""
 
     def find_room(self, admitted: A) -> None:
-        """Raises Problem if a request, whose body was not read yet, is one too many."""
+        """Raises Problem if a request, which has no place yet, is one too many."""
         if self.waiting >= self.most_waiting:
             raise self.one_too_many()
 
@@ -93,10 +94,13 @@ class Posted(ABC, Generic[A]):
         try:
             admitted = self.admit(scope)
             self.find_room(admitted)
+            if isinstance(source, bytes):
+                body = source
+            else:
+                body = await read_body(source, self.body_limit, self.worker.body_seconds)
+                self.find_room(admitted)
             self.waiting += 1
             try:
-                limit, seconds = self.body_limit, self.worker.body_seconds
-                body = source if isinstance(source, bytes) else await read_body(source, limit, seconds)
                 answer = await self.serve(admitted, body, started)
             finally:
                 self.waiting -= 1

@@ -102,6 +102,37 @@ def test_it_is_told_before_the_body_has_come(busy: Busy, http: str) -> None:
     assert all(each.result().status_code == 200 for each in waiting)
 
 
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(("path", "room"), [(b"/next-action", MOST), (b"/events", 2 * MOST)])
+def test_who_sends_no_body_takes_nobodys_place(busy: Busy, path: bytes, room: int) -> None:
+    with ExitStack() as stack:
+        for number in range(room):
+            sender = stack.enter_context(socket.create_connection(("127.0.0.1", busy.server.port), timeout=PATIENCE))
+            sender.sendall(HEAD.replace(b"/next-action", path) + CHUNKED)
+            while busy.in_flight() <= number:
+                pass
+        waiting = decisions(busy, "warm", MOST)
+        waiting += [busy.begin("POST", "/events", {**LOGIN, "id": "e", "customer_id": f"e-{n}"}) for n in range(6)]
+        busy.release()
+        assert {each.result().status_code for each in waiting} == {200}
+
+
+def test_a_body_that_comes_when_there_is_no_room_any_more_is_one_too_many(busy: Busy) -> None:
+    body = b'{"customer_id": "slow"}'
+    with socket.create_connection(("127.0.0.1", busy.server.port), timeout=PATIENCE) as connection:
+        connection.sendall(HEAD + CHUNKED)
+        while busy.in_flight() < 1:
+            pass
+        waiting = decisions(busy, "warm", MOST)
+        assert not any(each.done() for each in waiting)
+        connection.sendall(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 503")
+    busy.release()
+    assert {each.result().status_code for each in waiting} == {200}
+
+
 def test_nobody_is_let_in_first_and_counted_later(busy: Busy) -> None:
     """Requests that come in one piece, each of a customer who has to be loaded."""
     bodies = [json.dumps({"customer_id": f"piece-{number}"}).encode() for number in range(2)]
