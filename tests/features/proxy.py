@@ -120,9 +120,12 @@ class Proxy:
         writer.close()
 
     async def _replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(1 << 20):
-            if not self._open.is_set():
-                self.kept.set()
-            await self._open.wait()
-            writer.write(data)
+        try:
+            while data := await reader.read(1 << 20):
+                if not self._open.is_set():
+                    self.kept.set()
+                await self._open.wait()
+                writer.write(data)
+        except ConnectionError:  # Redis hung up with something unread, as on who sends much without a password
+            pass
         writer.close()
