@@ -1,7 +1,14 @@
 """The accounts of one budget in one period: what partitions may take, and how it gets there.
 
 Each method is one step, one script on one key: `budgets.lua` says what the steps are and why there are three to a
-transfer. All raise StoreError. What is written is kept a day longer than the period lasts, so that a commit that was
+transfer. All raise StoreError.
+
+A transfer's steps must be taken in one history of Redis. After a power loss the step before may be no more, while its
+worker believes it done: to go on then would be to credit what was never debited. Nothing survives that but what is in
+Redis, and no connection does; so all steps are taken on one connection, and with it they end. Whoever comes next reads
+the notes that are there now.
+
+What is written is kept a day longer than the period lasts, so that a commit that was
 decided in its last moment still finds it.
 """
 
@@ -11,8 +18,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from catalog.plan import Period
-from features.connection import Arg, Reply, wait
+from features.connection import Arg, Connection, Reply, wait
 from features.deadline import Deadline
+from features.errors import ReadOnly
 from features.keys import Layout, budget_key
 from features.link import Link
 
@@ -56,6 +64,7 @@ class Account:
 class Accounts:
     """Those of `period`, which `now` (microseconds of service time) lies in; all steps together end by `deadline`.
 
+    They are taken on the connection of the first. Once that is lost, each further step raises NotConnected.
     `script` stands in for budgets.lua.
     """
 
@@ -67,17 +76,18 @@ class Accounts:
         self._key = period.key
         self._deadline = deadline
         self._script = script
+        self._connection: Connection | None = None
         self._lives_ms = 0 if period.ends is None else max(period.ends - now, 0) // 1000 + KEPT_MS
 
     async def counter(self) -> Counter:
-        fields = _fields(await self._link.ask("HGETALL", budget_key(self._key), within=self._deadline.left()))
+        fields = _fields(await self._ask("HGETALL", budget_key(self._key)))
         numbers, back = _of_partitions(fields, "number:"), _of_partitions(fields, "back:")
         units = _of_partitions(fields, "open:")
         under_way = {partition: Transfer(numbers[partition], units[partition]) for partition in units}
         return Counter(fields.get("given", 0), fields.get("moves", 0), tuple(numbers), under_way, back)
 
     async def accounts(self, partitions: Iterable[int]) -> dict[int, Account]:
-        connection = await self._link.connection(self._deadline.left())
+        connection = await self._pinned()
         asked = {each: connection.call("HGETALL", self._layout.account(each, self._key)) for each in partitions}
         return {
             partition: _account(_fields(await wait(reply, self._deadline.left()))) for partition, reply in asked.items()
@@ -118,11 +128,24 @@ class Accounts:
         await self._at_account(partition, "taken_back", transfer.number)
 
     async def _at_counter(self, *args: Arg) -> Reply:
-        return await self._link.ask("EVAL", self._script, 1, budget_key(self._key), *args, within=self._deadline.left())
+        return await self._ask("EVAL", self._script, 1, budget_key(self._key), *args)
 
     async def _at_account(self, partition: int, *args: Arg) -> Reply:
         key = self._layout.account(partition, self._key)
-        return await self._link.ask("EVAL", self._script, 1, key, *args, within=self._deadline.left())
+        return await self._ask("EVAL", self._script, 1, key, *args)
+
+    async def _ask(self, *args: Arg) -> Reply:
+        connection = await self._pinned()
+        try:
+            return await wait(connection.call(*args), self._deadline.left())
+        except ReadOnly:
+            self._link.turn_away(connection)
+            raise
+
+    async def _pinned(self) -> Connection:
+        if self._connection is None:
+            self._connection = await self._link.connection(self._deadline.left())
+        return self._connection
 
 
 def total(counter: Counter, accounts: Mapping[int, Account], limit: int) -> int:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import shutil
+import signal
 from collections.abc import Awaitable, Callable
 from datetime import UTC
+from pathlib import Path
 
 import pytest
 
@@ -15,10 +19,11 @@ from features.accounts import KEPT_MS, SCRIPT, SHARES, Account, Accounts, Counte
 from features.budgets import Budgets
 from features.commit import Commit, Committed, Moved, Outcome, Repeated, Short
 from features.deadline import Deadline
-from features.errors import StoreTimeout
-from features.keys import Layout, budget_key
+from features.errors import NotConnected, StoreError, StoreTimeout
+from features.keys import Layout, budget_key, open_layout
 from features.ledger import Ledger
 from features.link import Link
+from features.redis_server import EmbeddedRedis
 
 pytestmark = pytest.mark.anyio
 
@@ -163,6 +168,41 @@ async def test_whoever_dies_while_a_partition_brings_back(
     assert await budgets.left(budget, NOW, patient()) == limit
     assert await spend(budgets, budget, link, layout, [9] * (limit + 1)) == limit
     assert await budgets.left(budget, NOW, patient()) == 0
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("back", [False, True], ids=["to the partition", "from it"])
+async def test_a_transfer_ends_with_the_power(tmp_path: Path, back: bool) -> None:
+    """Redis loses the first step with its power. The worker, held up meanwhile, believes it done and goes on."""
+    budget, log = daily(40), tmp_path / "redis" / "appendonly.aof"
+    server = EmbeddedRedis.start(tmp_path)
+    link = Link(server.url)
+    layout = await open_layout(link)
+    held_up = accounts_of(link, layout, budget)
+    if back:
+        given = await held_up.give(3, 40, 20)
+        assert given
+        await held_up.hand_over(3, given)
+    shutil.copyfile(log, tmp_path / "on disk")
+    transfer = await (held_up.withdraw(3) if back else held_up.give(3, 40, 20))
+    assert transfer
+    owed = (await link.connection(10)).call("BLPOP", "nothing", 0)
+    os.kill(server.pid, signal.SIGKILL)
+    server.stop()
+    shutil.copyfile(tmp_path / "on disk", log)
+    with EmbeddedRedis.start(tmp_path):
+        with pytest.raises(StoreError):
+            await owed  # so the worker has heard that its connection broke; it opens another
+        assert await link.ask("DBSIZE", within=10) == (3 if back else 1)
+        for step in (held_up.bring_back, held_up.hand_over):
+            with pytest.raises(NotConnected):
+                await step(3, transfer)
+        with pytest.raises(NotConnected):
+            await held_up.accounts([3])
+        budgets = Budgets(link, layout)
+        assert await budgets.left(budget, NOW, patient()) == 40
+        assert await spend(budgets, budget, link, layout, [9] * 41 + [3] * 21) == 40
+        await link.close()
 
 
 async def test_a_credit_that_counts_twice_overshoots(link: Link, layout: Layout) -> None:
