@@ -15,6 +15,7 @@ nothing left, and each account was empty when it was looked at, then nothing was
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from catalog.plan import BudgetPlan
 from features.accounts import SCRIPT, Accounts, total
@@ -28,6 +29,18 @@ ROUNDS = 16
 """How often a worker tries to get something while others move it about, before it leaves it to the next request."""
 
 
+_Place = tuple[str, int, int]
+"""Where more of a budget is wanted: its period, its limit, the partition."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Those who wait to be served together, and how much they need."""
+
+    units: int = 0
+    task: asyncio.Task[int] = field(init=False)
+
+
 class Budgets:
     """Use from one event loop only. `granted` counts what this worker's commits took, by budget."""
 
@@ -37,7 +50,8 @@ class Budgets:
         self._layout = layout
         self._script = script
         self._spent: dict[str, tuple[str, int]] = {}  # by budget, the period, and the limit it was spent under
-        self._under_way: dict[tuple[str, int, int, int], asyncio.Task[int]] = {}
+        self._under_way: dict[_Place, asyncio.Task[int]] = {}
+        self._waiting: dict[_Place, _Waiting] = {}
 
     def spent(self, budgets: Iterable[BudgetPlan], now: int) -> Mapping[str, int]:
         """What is left of those that this worker knows to be used up: nothing.
@@ -59,15 +73,22 @@ class Budgets:
     async def obtain(self, budget: BudgetPlan, now: int, partition: int, needed: int, deadline: Deadline) -> int:
         """Has the partition get at least `needed`: what it has then, which is less only if there is no more anywhere.
 
-        Whoever asks for the same meanwhile waits for the same. Raises StoreError.
+        All who come while others are being served are served together after that, with as much as they need together:
+        were it one unit, all of them would come again but one. Raises StoreError.
         """
-        wanted = (budget.period(now).key, budget.limit, partition, needed)
-        task = self._under_way.get(wanted)
-        if task is None:
-            task = asyncio.get_running_loop().create_task(self._obtain(budget, now, partition, needed))
-            self._under_way[wanted] = task
-            task.add_done_callback(lambda done: self._over(wanted, done))
-        return await wait(task, deadline.left())
+        place = (budget.period(now).key, budget.limit, partition)
+        together = self._waiting.get(place)
+        if together is None:
+            together = self._waiting[place] = _Waiting()
+            serving = self._serve(place, together, self._under_way.get(place), budget, now)
+            task = together.task = asyncio.get_running_loop().create_task(serving)
+            self._under_way[place] = task
+            task.add_done_callback(lambda done: self._over(place, done))
+        together.units += needed
+        try:
+            return await wait(together.task, deadline.left())
+        finally:
+            together.units -= needed
 
     async def left(self, budget: BudgetPlan, now: int, deadline: Deadline) -> int:
         """What is left of it in all, give or take what is decided meanwhile. Raises StoreError."""
@@ -83,24 +104,35 @@ class Budgets:
     def _accounts(self, budget: BudgetPlan, now: int, deadline: Deadline) -> Accounts:
         return Accounts(self._link, self._layout, budget.period(now), now, deadline, self._script)
 
-    def _over(self, wanted: tuple[str, int, int, int], done: asyncio.Task[int]) -> None:
-        del self._under_way[wanted]
+    async def _serve(
+        self, place: _Place, together: _Waiting, before: asyncio.Task[int] | None, budget: BudgetPlan, now: int
+    ) -> int:
+        if before is not None:
+            await asyncio.wait([before])
+        del self._waiting[place]  # who comes from here on is among the next
+        return await self._obtain(budget, now, place[2], together.units) if together.units else 0
+
+    def _over(self, place: _Place, done: asyncio.Task[int]) -> None:
+        if self._under_way[place] is done:
+            del self._under_way[place]
         if not done.cancelled():
             done.exception()  # looked at here, as everybody waiting for it may have left
 
     async def _obtain(self, budget: BudgetPlan, now: int, partition: int, needed: int) -> int:
-        accounts, left = self._accounts(budget, now, Deadline(WITHIN)), 0
+        accounts = self._accounts(budget, now, Deadline(WITHIN))
+        left = (await accounts.accounts([partition]))[partition].left
         for _ in range(ROUNDS):
-            left = (await accounts.accounts([partition]))[partition].left
             if left >= needed:
                 break
             transfer = await accounts.give(partition, budget.limit, needed - left)
             if transfer is not None:
-                await accounts.hand_over(partition, transfer)
+                left = await accounts.hand_over(partition, transfer)
             elif (all_there_is := await _all_that_is_left(accounts, partition, budget.limit)) is not None:
                 if all_there_is == 0:
                     self._spent[budget.name] = (budget.period(now).key, budget.limit)
                 return all_there_is
+            else:
+                left = (await accounts.accounts([partition]))[partition].left
         return left
 
 
