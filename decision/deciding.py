@@ -22,6 +22,7 @@ from features.cache import Snapshot
 from features.commit import Commit, Repeated, Short
 from features.customer import Customer, Span, encode, encode_longer
 from features.deadline import Deadline
+from features.errors import StoreTimeout
 from features.keys import new_decision_id
 from features.store import CustomerStore
 
@@ -41,6 +42,8 @@ class Answer:
     pressure: tuple[tuple[str, float], ...] = ()
 
 
+MOST_REFILLS = 16
+"""How often a request asks for more of a budget that others take away before it: then it does without that."""
 RequestIdentity = tuple[bytes, bytes]
 """What tells a request that was sent again: as Commit.request has it."""
 
@@ -49,8 +52,9 @@ class Deciding:
     """One request on its way: decided as often as its customer turns out to have changed meanwhile."""
 
     __slots__ = (
-        "_answer", "_by", "_decision", "_left", "_random", "_seed", "_snapshot", "_span", "_store", "_takes", "_ticket",
-        "ask", "customer", "deadline", "decision_id", "identity", "lost", "plan", "request",
+        "_answer", "_by", "_decision", "_left", "_random", "_refilled_by", "_refills", "_seed", "_snapshot", "_span",
+        "_store", "_takes", "_ticket", "ask", "customer", "deadline", "decision_id", "identity", "lost", "plan",
+        "request",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +83,8 @@ class Deciding:
         self._span: Span | None = None
         self._left: dict[str, int] = {}  # of budgets, by period: what their accounts have, as no more is to be had
         self._takes: list[tuple[BudgetPlan, int]] = []
+        self._refills = 0
+        self._refilled_by: Deadline | None = None
 
     def commit(self) -> Commit:
         """Decides on the snapshot; what is to be written if it still stands. Raises ClockError."""
@@ -121,13 +127,23 @@ class Deciding:
     async def refill(self, short: Short) -> None:
         """The customer's partition gets what it was short of, or else the next decision does with what it has.
 
-        Raises StoreError.
+        Where that takes too long, it does without the budget, so that the next best action comes in time: half of the
+        time left at the first shortage is for refills. Raises StoreError.
         """
         store, now = self._store, self._decision.now
         partition = store.ledger.layout.partition(self.ask.customer_id)
+        self._refills += 1
+        if self._refilled_by is None:
+            self._refilled_by = Deadline(self.deadline.left() / 2)
+        patience = self._refilled_by if self._refills <= MOST_REFILLS else Deadline(0.0)
         for (budget, count), left in zip(self._takes, short.left, strict=True):
             if left < count:
-                there = await store.budgets.obtain(budget, now, partition, count, self.deadline)
+                try:
+                    there = (
+                        0 if patience.passed else await store.budgets.obtain(budget, now, partition, count, patience)
+                    )
+                except StoreTimeout:
+                    there = 0
                 if there < count:
                     self._left[budget.period(now).key] = there
 

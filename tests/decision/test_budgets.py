@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from catalog.plan import Plan
+from catalog.plan import BudgetPlan, Plan
 from decision.budgets import Purse, taken
+from decision.deciding import MOST_REFILLS
 from decision.engine import Engine
 from decision.record import as_data, read_record
 from decision.request import NextActionRequest
@@ -19,11 +20,13 @@ from features.budgets import Budgets
 from features.customer import Customer
 from features.deadline import Deadline
 from features.keys import budget_key
+from features.link import Link
 from features.opening import open_store
 from features.redis_server import EmbeddedRedis
 from features.store import CustomerStore
 from tests.decision.plans import plan_of
 from tests.engines import AtOnce, ByTask
+from tests.features.proxy import Proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -275,6 +278,45 @@ async def test_where_a_share_can_not_be_had_nobody_is_contacted(own_store: Custo
     assert await records(own_store) == []
     await link.ask("CONFIG", "SET", "maxmemory", "0", within=PATIENT)
     assert (await asked(engine))["chosen"] == ["voucher"]
+
+
+async def test_where_a_share_takes_too_long_the_next_best_comes(
+    store: CustomerStore, redis_url: str, way: type[Engine]
+) -> None:
+    """The way to the counter is held up, and nothing else is."""
+    engine = way(store, plan_with(TWO))
+    await store.snapshot("c-1", Deadline(PATIENT))
+    async with Proxy(redis_url) as proxy:
+        slow = Link(proxy.url)
+        await slow.ask("PING", within=PATIENT)
+        proxy.blackhole()
+        usual, store.budgets = store.budgets, Budgets(slow, store.ledger.layout)
+        answer = json.loads((await engine.next_action(ASK, "key", 1.0)).body)
+        assert ([action["action"] for action in answer["actions"]], answer["degraded"]) == (["coupon"], [])
+        assert [record["budgets"] for record in await records(store)] == [{"vouchers": 0}]
+        store.budgets = usual
+        assert (await asked(engine))["chosen"] == ["voucher"], "nothing of that is remembered"
+        await slow.close()
+
+
+class Raced(Budgets):
+    """Whatever the partition gets, another takes it first."""
+
+    times = 0
+
+    async def obtain(self, budget: BudgetPlan, now: int, partition: int, needed: int, deadline: Deadline) -> int:
+        found = await super().obtain(budget, now, partition, needed, deadline)
+        await self._link.ask("HDEL", self._layout.account(partition, budget.period(now).key), "left", within=PATIENT)
+        self.times += 1
+        return found
+
+
+async def test_who_comes_too_late_again_and_again_gets_the_next_best(store: CustomerStore, way: type[Engine]) -> None:
+    store.budgets = raced = Raced(store.ledger.link, store.ledger.layout)
+    engine = way(store, plan_with(TWO.replace("limit: 2", "limit: 1000")))
+    assert (await asked(engine))["chosen"] == ["coupon"]
+    assert raced.times == MOST_REFILLS
+    assert [record["budgets"] for record in await records(store)] == [{"vouchers": 0}]
 
 
 async def test_a_refusal_by_redis_is_told_as_any(store: CustomerStore, way: type[Engine]) -> None:
