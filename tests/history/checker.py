@@ -1,6 +1,7 @@
 """The checker: whether what clients were told, and what Redis holds in the end, can both be true of what is promised.
 
-    recorded      an id, of a decision, a request or an event, stands in the log once; the outbox has what was granted
+    recorded      an id, of a decision, a request or an event, stands in the log once; the outbox has what was granted;
+                  nobody was told that no decision was under way who had then decided
     acknowledged  what was acknowledged is there: the answer byte for byte, the event, the statement, the attribute
     limit         no contact beyond a limit in its window, counted anew from the log alone
     budget        over all customers no more is granted than the budget has
@@ -25,6 +26,7 @@ from typing import NamedTuple
 from tests.history.limits import BUDGET, BUDGETED, INBOUND, KEPT_ANYWAY, Limit
 from tests.history.log import Decision, Granted, Log, State
 from tests.history.operations import Kind, Loss, Operation, Outcome
+from tests.history.requests import answered, denied
 from tests.history.statements import THE_END, Excuse, Statements, Violation
 
 CLOCK_ERROR = 250_000
@@ -49,7 +51,8 @@ def check(
     attributes = Statements(operations, Kind.ATTRIBUTE, excuse)
     found = [Violation("refused", f"{each.kind} {each.key}: {each.told}") for each in _refused(operations)]
     found += _recorded(log)
-    found += _answers(operations, log, excuse)
+    found += answered(operations, log, excuse)
+    found += denied(operations, log, wall)
     found += _events(operations, log, excuse)
     found += _budgeted(log)
     by_customer: dict[str, list[Decision]] = defaultdict(list)
@@ -94,17 +97,6 @@ def _recorded(log: Log) -> Iterator[Violation]:
     sent = Counter(log.sent)
     for decision, action in (granted - sent) + (sent - granted):
         yield Violation("recorded", f"the {action} of {decision} is not in the outbox as often as it was granted")
-
-
-def _answers(operations: Iterable[Operation], log: Log, excuse: Excuse) -> Iterator[Violation]:
-    answers = {(decision.customer, decision.request): decision.answer for decision in log.decisions}
-    for each in operations:
-        if each.kind is Kind.DECIDE and each.outcome is Outcome.OK and not excuse.covers(each):
-            recorded = answers.get((each.customer, each.key))
-            if recorded is None:
-                yield Violation("acknowledged", f"request {each.key} was answered and is not in the log")
-            elif recorded != each.told:
-                yield Violation("acknowledged", f"request {each.key} was answered otherwise than recorded: {each.told}")
 
 
 def _events(operations: Iterable[Operation], log: Log, excuse: Excuse) -> Iterator[Violation]:

@@ -42,7 +42,8 @@ class Invoked(msgspec.Struct, tag="invoked", frozen=True):
 
 class Completed(msgspec.Struct, tag="completed", frozen=True):
     """`told` is the answer's body, to the try that was `sent` last. `unanswered` counts the tries that nobody knows the
-    end of: each may have happened, also after this. `cuts` of them this client cut itself.
+    end of: each may have happened, also after this. `cuts` of them this client cut itself; `denied` of them were
+    answered in doubt and named no decision that might count: these have not happened, and won't.
     """
 
     op: str
@@ -52,6 +53,7 @@ class Completed(msgspec.Struct, tag="completed", frozen=True):
     told: str = ""
     unanswered: int = 0
     cuts: int = 0
+    denied: int = 0
 
 
 Line = Invoked | Completed
@@ -72,6 +74,7 @@ class Operation:
     granted: bool = False
     unanswered: int = 0
     cuts: int = 0
+    denied: int = 0
 
 
 class Loss(msgspec.Struct, frozen=True):
@@ -137,4 +140,5 @@ def _operation(begun: Invoked, ended: Completed | None) -> Operation:
         begun.granted,
         1 if ended is None else ended.unanswered,
         0 if ended is None else ended.cuts,
+        0 if ended is None else ended.denied,
     )

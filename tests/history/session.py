@@ -1,7 +1,8 @@
 """One client: it does one thing at a time, tries again under the same id where no answer came, and writes its history.
 
-What a try came to is told apart strictly. An answer that isn't degraded says that it was done. Everything else, a cut
-connection, a timeout, a degraded answer or a 503, leaves open whether it was done, or will be yet.
+What a try came to is told apart strictly. An answer that isn't degraded says that it was done; one in doubt that names
+no decision, that it was not. Everything else, a cut connection, a timeout, a provisional answer or a 503, leaves open
+whether it was done, or will be yet. What wasn't done is tried again like what is open, but counted apart.
 """
 
 import http.client
@@ -35,7 +36,7 @@ class Session:
         self, name: str, folder: Path, ports: Sequence[int], chance: random.Random | None = None, tries: int = TRIES
     ) -> None:
         self.name = name
-        self._cuts, self._sent = 0, 0
+        self._cuts, self._denied, self._sent = 0, 0, 0
         self._history = History(folder / f"{name}.jsonl")
         self._ports = ports
         self._chance = chance
@@ -104,9 +105,9 @@ class Session:
     ) -> Completed:
         op = self._fresh("o")
         self._history.write(Invoked(op, kind, customer, key, now(), granted))
-        self._cuts = 0
+        self._cuts, self._denied = 0, 0
         outcome, told, unanswered = self._tried(kind, request, worker, tries or self._tries)
-        done = Completed(op, outcome, self._sent, now(), told, unanswered, self._cuts)
+        done = Completed(op, outcome, self._sent, now(), told, unanswered, self._cuts, self._denied)
         self._history.write(done)
         return done
 
@@ -125,7 +126,7 @@ class Session:
         return Outcome.INFO, "", tries
 
     def _answered(self, kind: Kind, request: tuple[str, str, Any], port: int) -> str | None:
-        """What was answered, None where it isn't known whether it was done. Raises Refused."""
+        """What was answered, None where it wasn't done or nobody knows whether it was. Raises Refused."""
         try:
             status, told = self._send(request, port)
         except _UNANSWERED:
@@ -135,7 +136,18 @@ class Session:
             return None
         if status != 200:
             raise Refused(f"{status}: {told}")
-        return _done(told) if kind is Kind.DECIDE else told
+        return self._decided(told) if kind is Kind.DECIDE else told
+
+    def _decided(self, told: str) -> str | None:
+        answer = json.loads(told)
+        if not answer["degraded"]:
+            return told
+        if answer["actions"]:
+            raise Refused(f"contacted in doubt: {told}")
+        if (answer["decision_id"] is None) == ("provisional" in answer["degraded"]):
+            raise Refused(f"provisional is what names a decision: {told}")
+        self._denied += answer["decision_id"] is None
+        return None
 
     def _send(self, request: tuple[str, str, Any], port: int) -> tuple[int, str]:
         method, path, body = request
@@ -152,12 +164,3 @@ class Session:
 
     def _drop(self, port: int) -> None:
         self._connections.pop(port).close()
-
-
-def _done(told: str) -> str | None:
-    answer = json.loads(told)
-    if not answer["degraded"]:
-        return told
-    if answer["actions"]:
-        raise Refused(f"contacted in doubt: {told}")
-    return None

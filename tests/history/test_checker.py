@@ -15,8 +15,9 @@ LIMITS = (Limit("letter", 1), Limit("news", 2, calendar=True), Limit("note", 2, 
 
 
 def done(kind: Kind, key: str, invoked: int, returned: int | None, told: str = "", unanswered: int = 0) -> Operation:
-    """With its first try."""
+    """With its first try, or never."""
     outcome = Outcome.INFO if returned is None else Outcome.OK
+    unanswered = unanswered or returned is None
     return Operation(kind, WHO, key, invoked, invoked, returned, outcome, told, granted=True, unanswered=unanswered)
 
 
@@ -32,6 +33,7 @@ ONE = (("d-1", "letter"), ("d-1", "note"))
 SECOND_ONE = decided(2, 20_000, ("note",), ONE)
 TWO = (*ONE, ("d-2", "note"))
 ASKED = [done(Kind.DECIDE, "r-1", 9_000, 11_000, "answer 1"), done(Kind.DECIDE, "r-2", 19_000, 21_000, "answer 2")]
+ASKED += [done(Kind.DECIDE, f"r-{number}", 9_000, None) for number in (3, 4, 5)]
 SENT = [done(Kind.EVENT, "e-1", 30_000, 31_000)]
 LOG = Log([FIRST, SECOND_ONE], [(WHO, "e-1")], list(TWO), {WHO: State("s-1", True, "a-1", TWO)}, {WHO: 1})
 
@@ -108,7 +110,7 @@ def test_more_than_a_limit_allows_at_once_by_a_clock_that_goes_back() -> None:
         for number, dated in enumerate((94, 94, 97, 97), 1)
     ]
     log = Log(decisions, sent=list(notes), states={WHO: State("s-1", True, "a-1", notes)})
-    assert rules(SAID, log) == ["time"] * 4
+    assert rules([*SAID, *ASKED], log) == ["time"] * 4
 
 
 def test_windows_end() -> None:
@@ -157,7 +159,7 @@ def test_a_withdrawal_holds_from_its_acknowledgement_on() -> None:
 def test_a_state_says_what_the_statement_said(stored: bool) -> None:
     state = State("s-1", stored, "a-1")
     log = Log([replace(decided(1, 10_000, ()), seen=state)], states={WHO: state})
-    said, otherwise = [[SAID[0], replace(SAID[1], granted=granted)] for granted in (stored, not stored)]
+    said, otherwise = [[SAID[0], replace(SAID[1], granted=granted), ASKED[0]] for granted in (stored, not stored)]
     assert rules(said, log) == []
     assert rules(otherwise, log) == ["consent"] * 2
 
@@ -169,18 +171,37 @@ def test_an_attribute_that_was_sent_again_may_come_late_but_not_a_statement() ->
     assert rules([*twice, *later, *ASKED, *SENT], stood) == ["latest", "acknowledged"]
 
 
+def test_nobody_is_told_that_nothing_is_under_way_and_yet_decided_for() -> None:
+    """The first decision is written at 10,000: by then every try was denied, or not sent yet."""
+    first, *others = ASKED
+    others += [*SAID, *SENT]
+    denied = replace(first, outcome=Outcome.INFO, returned=11_000, told="", unanswered=3, denied=3)
+    assert rules([denied, *others], LOG) == ["recorded"]
+    assert rules([replace(denied, denied=2), *others], LOG) == [], "of one nobody knows the end"
+    assert rules([denied, replace(first, invoked=8_000), *others], LOG) == [], "somebody else was answered"
+    assert rules([replace(denied, key="r-3"), first, *others], LOG) == [], "another request was denied"
+    again = replace(first, sent=11_000, returned=12_000, unanswered=1, denied=1)
+    assert rules([again, *others], LOG) == ["recorded"], "a try after it found what the denied one had left"
+    assert rules([replace(again, sent=10_999), *others], LOG) == [], "the log's times are in whole milliseconds"
+    assert rules([replace(again, denied=0), *others], LOG) == []
+
+
+def test_a_decision_nobody_asked_for() -> None:
+    assert rules([*SAID, *ASKED[1:], *SENT], LOG) == ["recorded"]
+
+
 def test_a_refusal_is_a_violation() -> None:
     refused = replace(ASKED[0], outcome=Outcome.FAIL, told="422: no")
-    assert rules([*SAID, refused, ASKED[1], *SENT], LOG) == ["refused"]
+    assert rules([*SAID, refused, *ASKED[1:], *SENT], LOG) == ["refused"]
 
 
 def test_a_history_that_ends_within_an_operation() -> None:
     lines: list[Line] = [
         Invoked("o-1", Kind.EVENT, WHO, "e-1", 5),
-        Completed("o-1", Outcome.OK, 6, 8, "stored", 2, 1),
+        Completed("o-1", Outcome.OK, 6, 8, "stored", 3, 2, 1),
         Invoked("o-2", Kind.EVENT, WHO, "e-2", 9),
     ]
     first, second = paired(lines)
     assert (first.invoked, first.sent, first.returned) == (5, 6, 8)
-    assert (first.outcome, first.unanswered, first.cuts) == (Outcome.OK, 2, 1)
+    assert (first.outcome, first.unanswered, first.cuts, first.denied) == (Outcome.OK, 3, 2, 1)
     assert (second.sent, second.returned, second.outcome, second.unanswered) == (9, None, Outcome.INFO, 1)

@@ -105,8 +105,8 @@ def by_a_fast_clock(scene: Scene) -> None:
 
 def by_a_slow_clock(scene: Scene) -> None:
     """So long after the last commit that the slow clock is not before it: that is refused by another comparison."""
-    time.sleep(0.8)
-    scene.cluster.workers[0].skew(Skew(-0.7))
+    time.sleep(0.55)
+    scene.cluster.workers[0].skew(Skew(-0.5))
     scene.ask(scene.first)
 
 
