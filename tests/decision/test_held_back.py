@@ -89,7 +89,7 @@ def decided(plan: Plan, customer: Customer, now: int = NOW, **request: Any) -> D
     return decide(plan, ask, view_of(plan, customer), now, seed=1)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 @given(policies, contacts, attributes)
 def test_it_is_the_first_moment_at_which_policies_let_anything_pass(
     declared: list[dict[str, Any]], made: list[tuple[str, int, str, list[tuple[str, int]]]], known: dict[str, Any]

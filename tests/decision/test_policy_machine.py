@@ -208,4 +208,4 @@ class Policies(RuleBasedStateMachine):
 
 
 TestPolicies = Policies.TestCase
-TestPolicies.settings = settings(max_examples=500, stateful_step_count=30, deadline=None)
+TestPolicies.settings = settings(max_examples=250, stateful_step_count=30, deadline=None)
