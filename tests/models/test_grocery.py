@@ -100,11 +100,12 @@ def pairs(raw: Path, table: str) -> list[tuple[int, int]]:
 def test_feature_values_are_the_same_online_and_in_training(
     raw: Path, plan: Plan, said: Metadata, contacts: list[Contact], file: Path, tmp_path: Path
 ) -> None:
-    """Campaign 13's households: imported, their events sent until that morning, and as rows to learn from."""
+    """Every fifth household of campaign 13: imported, its events sent until that morning, and as rows to learn from."""
     at = datetime(2017, 8, 8, tzinfo=source.STORE_ZONE)
     then = [contact for contact in contacts if contact.at == at]
     ids = pq.read_table(file, columns=["customer_id", "at"], filters=[("at", "=", at)])["customer_id"].to_pylist()
     assert len(then) == len(ids) == 1077
+    then, ids = then[::5], ids[::5]
     stored = customers(raw, plan, at, ids, tmp_path)
     inputs = Inputs(said.features, plan)
     booklet = next(t for t in plan.treatments if t is not None and t.action == "late-summer-whole-store-13")
@@ -115,7 +116,7 @@ def test_feature_values_are_the_same_online_and_in_training(
         learned = inputs.row(contact.frame, contact.labels)
         assert np.array_equal(online, learned), customer_id
         different += len(set(learned.tolist())) > 5
-    assert different > 1000  # they are no rows of zeros
+    assert different > 200  # they are no rows of zeros
 
 
 def customers(raw: Path, plan: Plan, at: datetime, ids: list[str], folder: Path) -> dict[str, Customer]:
