@@ -193,7 +193,7 @@ def _assert_least(
         assert left is None or least == min(left, policy["limit"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(policies, past, known_keys, st.integers(0, 4))
 def test_nothing_is_forgotten_that_a_policy_still_counts(
     declared: list[dict[str, Any]], contacts: Past, keys: dict[str, str], latest: int

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -76,6 +76,7 @@ def profiles(draw: st.DrawFn, name: str) -> Profile:
 
 
 together = st.tuples(*(profiles(name) for name in NAMES))
+fewer = settings(max_examples=50, deadline=None)
 
 
 def into(survivor: Profile, other: Profile) -> Profile:
@@ -94,12 +95,14 @@ def content(profile: Profile) -> Mapping[str, Any]:
     return {**told, "attributes": attributes, "contacts": customer.contacts, "ids": ids}
 
 
+@fewer
 @given(together)
 def test_it_makes_no_difference_who_is_merged_into_whom(three: tuple[Profile, ...]) -> None:
     one, two, _ = three
     assert content(into(one, two)) == content(into(two, one))
 
 
+@fewer
 @given(together)
 def test_nor_in_which_order_or_by_which_way(three: tuple[Profile, ...]) -> None:
     a, b, c = three
@@ -111,6 +114,7 @@ def test_nor_in_which_order_or_by_which_way(three: tuple[Profile, ...]) -> None:
         assert content(reduce(into, order)) == content(expected)
 
 
+@fewer
 @given(together)
 def test_nor_how_often_but_for_what_is_added_up(three: tuple[Profile, ...]) -> None:
     a, b, _ = (Profile(each.id, without_sums(each.customer)) for each in three)
@@ -125,6 +129,7 @@ def without_sums(customer: Customer) -> Customer:
     return replace(customer, series=kept)
 
 
+@fewer
 @given(together)
 def test_what_is_united_can_be_stored(three: tuple[Profile, ...]) -> None:
     customer = reduce(into, three).customer
