@@ -46,6 +46,7 @@ from features.turns import Turns
 SECONDS = 5.0  # for each thing asked of Redis
 SEND_SECONDS = 10.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
+STALE_SECONDS = SECONDS + 1.0  # from asking for the customer to sending: a machine can be put to sleep in between
 UNREADABLE_S = 3600.0
 MICROS = 1_000_000
 Say = Callable[[str], None]
@@ -175,6 +176,7 @@ class Deliverer:
             await self._finish(entry, message, before)
             return None
         self._step("asked")
+        looked = self._time()
         root, snapshot = await root_of(self._store, message.customer_id, Deadline(SECONDS), fresh=True)
         now = self._store.now_for(snapshot)
         release = released(self._in_force.plan, snapshot.customer, message.outgoing, now)
@@ -185,6 +187,8 @@ class Deliverer:
         if release.not_before is not None:
             await self._wait_on(entry, message, release.not_before, root, snapshot)
             return None
+        if self._time() - looked > STALE_SECONDS:
+            return None  # this process stood still: by now it may be another's, and what was seen no longer so
         outcome = await self._adapted(self._adapter.send(message), self._seconds_for(message))
         if isinstance(outcome, Later):
             return await self._try_later(entry, message, outcome)

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from msgspec.structs import replace
@@ -104,9 +105,13 @@ class Desk:
         assert {result.status for result in results} == {"stored"}
 
     def deliverer(
-        self, adapter: Adapter, step: Callable[[str], None] = lambda name: None, kind: type[Deliverer] = Deliverer
+        self,
+        adapter: Adapter,
+        step: Callable[[str], None] = lambda name: None,
+        kind: type[Deliverer] = Deliverer,
+        time: Callable[[], float] = monotonic,
     ) -> Deliverer:
-        return kind(self.store, InForcePlan(self._catalogs), adapter, say=self.said.append, step=step)
+        return kind(self.store, InForcePlan(self._catalogs), adapter, say=self.said.append, step=step, time=time)
 
     async def deliver(self) -> Tally:
         file = File(self.file)

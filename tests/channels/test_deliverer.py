@@ -66,6 +66,21 @@ async def test_refused_is_said_and_never_tried_again(at: At) -> None:
         assert (await desk.responses(), await desk.left()) == ([["failed"]], (0, 0))
 
 
+async def test_who_stood_still_after_the_look_does_not_send(at: At) -> None:
+    async with at(NOON) as desk:
+        await ready(desk, "push")
+        stood = 0.0
+
+        def stands(step: str) -> None:
+            nonlocal stood
+            stood += 60.0 if step == "looked at" else 0.0
+
+        adapter = Told()
+        slow = desk.deliverer(adapter, stands, time=lambda: stood)
+        await deliver_once(slow)
+        assert (adapter.sent, slow.tally.sent, await desk.responses(), await desk.left()) == ([], 0, [[]], (1, 1))
+
+
 async def test_what_was_sent_before_is_recorded_and_not_sent(at: At) -> None:
     """Whatever has changed since: it is out."""
     async with at(NOON) as desk:
