@@ -37,10 +37,11 @@ class Busy:
         self._senders = senders
 
     def begin(self, method: str, path: str, body: Any) -> Future[httpx.Response]:
-        """Returns when the service has it in hand, or has answered."""
-        before = self.in_flight()
+        """Returns when it has its place, which is when its body is there, or was answered."""
+        place = self.server.service.express[path.encode()]
+        before = place.waiting
         sent = self._senders.submit(self.server.client.request, method, path, json=body)
-        while path in ("/next-action", "/events") and not sent.done() and self.in_flight() == before:
+        while not sent.done() and place.waiting == before:
             pass
         return sent
 
