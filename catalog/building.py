@@ -11,25 +11,19 @@ from catalog.actions import Action
 from catalog.budgets import Budget
 from catalog.calendar import LONGEST, Calendar
 from catalog.keeping import kept_of
+from catalog.limits import LATE, LIFETIME, After, BudgetPlan, Per, Policy, Values
 from catalog.loading import LoadedCatalog, load_catalog
 from catalog.models import ModelPropensity
 from catalog.plan import (
-    LATE,
-    LIFETIME,
-    After,
     Asked,
-    BudgetPlan,
     Channel,
     ContextWeights,
     ControlGroup,
     PartPlan,
-    Per,
     Plan,
-    Policy,
     QuietHours,
     ScorePlan,
     Treatment,
-    Values,
     schedule_of,
 )
 from catalog.policies import CUSTOMERS, LABELS, ContactPolicy, Scope

@@ -7,7 +7,8 @@ the decision and in its record.
 
 from collections.abc import Iterable, Mapping
 
-from catalog.plan import BudgetPlan, Treatment
+from catalog.limits import BudgetPlan
+from catalog.plan import Treatment
 
 Left = Mapping[str, int]
 ENOUGH: Left = {}

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from catalog.plan import Counting, Plan, Policy, Values
+from catalog.limits import Counting, Policy, Values
+from catalog.plan import Plan
 from decision.counters import KeyValues, counting, key_values
 from features.customer import Labels, Logged
 from features.holds import confirmed_at, is_held

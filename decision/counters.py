@@ -1,6 +1,7 @@
 """Counters: which of a policy's counters a contact belongs to, by what it was labelled with when it was made. Pure."""
 
-from catalog.plan import LATE, Counting, Plan, Policy
+from catalog.limits import LATE, Counting, Policy
+from catalog.plan import Plan
 from features.customer import Labels
 
 MOST_REMEMBERED = 100_000

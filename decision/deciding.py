@@ -8,7 +8,8 @@ from time import monotonic
 
 import msgspec
 
-from catalog.plan import BudgetPlan, Plan
+from catalog.limits import BudgetPlan
+from catalog.plan import Plan
 from decision.answer import answer_body, contacts_of, outbox_entries
 from decision.budgets import ENOUGH, Left, taken
 from decision.decide import Decision, InForce, decide, no_scores

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import tzinfo
 from typing import NamedTuple
 
-from catalog.plan import BudgetPlan, Plan, Policy
+from catalog.limits import BudgetPlan, Policy
+from catalog.plan import Plan
 from decision.counted import Counted
 from decision.gates import Candidates
 from decision.pauses import Counters

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from catalog.plan import After, Plan, Values
+from catalog.limits import After, Values
+from catalog.plan import Plan
 from decision.counters import KeyValues, counting, key_values, may_be
 from features.customer import Labels, Logged, Response
 

@@ -13,7 +13,8 @@ from datetime import tzinfo
 from functools import partial
 from hashlib import blake2b
 
-from catalog.plan import Plan, Policy, Treatment, Values
+from catalog.limits import Policy, Values
+from catalog.plan import Plan, Treatment
 from decision.counted import NO_HOLDS, Counted, Counters, Holds
 from decision.counters import KeyValues, may_be
 from decision.pauses import NOBODY_RESPONDED, Responded, paused

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from catalog.plan import Period
+from catalog.limits import Period
 from features.connection import Arg, Connection, Reply, wait
 from features.deadline import Deadline
 from features.errors import ReadOnly

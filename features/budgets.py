@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from catalog.plan import BudgetPlan
+from catalog.limits import BudgetPlan
 from features.accounts import SCRIPT, Accounts, total
 from features.connection import wait
 from features.deadline import Deadline

@@ -7,7 +7,7 @@ import pytest
 
 from catalog.building import load_plan
 from catalog.calendar import Calendar, Unit
-from catalog.plan import BudgetPlan, Period
+from catalog.limits import BudgetPlan, Period
 
 CATALOG = """
 catalog: 1

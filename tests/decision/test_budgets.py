@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from catalog.plan import BudgetPlan, Plan
+from catalog.limits import BudgetPlan
+from catalog.plan import Plan
 from decision.budgets import Purse, taken
 from decision.deciding import MOST_REFILLS
 from decision.engine import Engine

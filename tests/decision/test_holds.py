@@ -4,7 +4,8 @@ from functools import partial
 
 import pytest
 
-from catalog.plan import LATE, Plan
+from catalog.limits import LATE
+from catalog.plan import Plan
 from decision.lasting import lasting
 from decision.policy import Allowance
 from decision.view import view_of

@@ -6,7 +6,8 @@ from functools import partial
 import pytest
 from msgspec.structs import replace
 
-from catalog.plan import LATE, LIFETIME, Asked, Plan
+from catalog.limits import LATE, LIFETIME
+from catalog.plan import Asked, Plan
 from decision.lasting import KEPT_ANYWAY, SWEEP, lasting, with_lasting
 from decision.release import LONGEST_WAIT
 from decision.request import NextActionRequest

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from catalog.plan import After, Plan
+from catalog.limits import After
+from catalog.plan import Plan
 from decision.lasting import lasting
 from decision.pauses import Counters, Responses, last_pausing, paused
 from decision.view import view_of

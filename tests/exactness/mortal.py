@@ -4,7 +4,7 @@ import os
 import signal
 from dataclasses import dataclass
 
-from catalog.plan import BudgetPlan
+from catalog.limits import BudgetPlan
 from features.accounts import Accounts, Transfer
 from features.budgets import Budgets
 from features.deadline import Deadline

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from catalog.calendar import Calendar, Unit
-from catalog.plan import BudgetPlan
+from catalog.limits import BudgetPlan
 from features.accounts import KEPT_MS, SCRIPT, SHARES, Account, Accounts, Counter, Transfer, total
 from features.budgets import Budgets
 from features.commit import Commit, Committed, Moved, Outcome, Repeated, Short
