@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests import traced
 from tests.replayed import MADE_AGAIN
 
 # The same examples in each run, however long one takes on a busy machine.
@@ -29,6 +30,7 @@ class _OfWorkers:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_OfWorkers())
+    config.pluginmanager.register(traced)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

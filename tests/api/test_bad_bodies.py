@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from tests.api.serving import problem
 
+pytestmark = pytest.mark.untraced
+
 JSON = {"content-type": "application/json"}
 PATHS = [
     ("POST", "/next-action"),

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from tests.api.serving import Server, problem
 from tests.api.test_bad_bodies import NOT_JSON, garbage
 
+pytestmark = pytest.mark.untraced
+
 MEDIA_TYPES = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
 CLOUD_HEADERS = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/fuzz", "ce-type": "login", "ce-subject": "fuzz"}
 each_media_type = pytest.mark.parametrize("media_type", MEDIA_TYPES)

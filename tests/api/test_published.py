@@ -27,6 +27,8 @@ from features.redis_server import EmbeddedRedis
 from tests.api.serving import Server, serving
 from tests.api.serving import settings as service_settings
 
+pytestmark = pytest.mark.untraced
+
 CATALOG = Path(__file__).with_name("faults.yaml")
 DOCUMENT = json.loads(json.dumps(fastapi_of(Worker(Door(()))).openapi()))
 EXAMPLES = 20

@@ -165,6 +165,7 @@ def _blocked(declared: list[dict[str, Any]], contacts: list[Contact], wanted: Co
     return any(left is not None and left <= 0 for left in lefts)
 
 
+@pytest.mark.untraced
 @settings(max_examples=200, deadline=None)
 @given(policies, past, known_keys, st.lists(st.integers(0, 6), max_size=6))
 def test_allowance_is_what_counting_by_the_definition_gives(

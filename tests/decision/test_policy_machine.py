@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -24,6 +25,8 @@ from features.events import Event
 from features.responses import answered
 from tests.decision.counting import DAY, EPOCH, HALF_AN_HOUR, HOUR, ZONES, Made, Oracle, grid
 from tests.decision.plans import plan_of
+
+pytestmark = pytest.mark.untraced
 
 starts = st.sampled_from(
     [

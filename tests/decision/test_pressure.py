@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -59,6 +60,7 @@ FREE = plan_of(ACTIONS)
 scopes = st.lists(st.sampled_from("abcd"), min_size=1, max_size=3, unique=True)
 
 
+@pytest.mark.untraced
 @settings(deadline=None)
 @given(st.lists(scopes, max_size=3), st.lists(st.sampled_from("abcd"), max_size=3, unique=True))
 def test_it_is_what_would_have_won_without_policies(covered: list[list[str]], before: list[str]) -> None:

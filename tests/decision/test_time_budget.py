@@ -90,6 +90,7 @@ def test_what_was_slow_once_is_relied_on_again_after_one_quick_run() -> None:
     assert what_fits(0.050, usual.at(later + 0.001), 0) is Fits.ALL
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("rate", [10, 1_000, 100_000])
 @pytest.mark.parametrize("patience", [0.005, 0.050])
 def test_runs_that_are_too_slow_take_a_bounded_share_of_the_time(rate: int, patience: float) -> None:

@@ -161,6 +161,7 @@ def test_times_in_whole_microseconds_load(source: str) -> None:
     assert check(source).kind == "bool"
 
 
+@pytest.mark.untraced
 def test_long_chains_load_and_match() -> None:
     frame = Frame({"age": 5000, "vip": True}, {}, NOW)
     for source in (

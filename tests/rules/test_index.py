@@ -150,6 +150,7 @@ def test_a_predicate_of_one_rule_runs_only_where_the_tables_let_it() -> None:
     assert customer.asked == 1
 
 
+@pytest.mark.untraced
 def test_ten_thousand_rules_build_and_match() -> None:
     sources = [f"customer.age >= {n % 97} && customer.visits != {n}" for n in range(10_000)]
     built = index(*sources)

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from tests.rules.grammar import KINDS
 from tests.rules.property import Coverage, check_catalog, check_catalogs
 
+pytestmark = pytest.mark.untraced
+
 
 @pytest.fixture(scope="module")
 def coverage() -> Coverage:
