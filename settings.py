@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from api.auth import read_keys
-from api.worker import MOST_WAITING
+from api.defaults import BODY_LIMIT, MOST_WAITING
 from features.address import parse_url
 from features.keys import MOST_PARTITIONS, PARTITIONS
 from features.opening import CACHED_CUSTOMERS
@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         default=PARTITIONS, ge=1, le=MOST_PARTITIONS, description="Fixed when a Redis is first used."
     )
     appendfsync: Literal["everysec", "always"] = Field(default="everysec", description="Of the private redis-server.")
-    body_limit: int = Field(default=262_144, ge=1024, le=2**30, description="Longest request body, in bytes.")
+    body_limit: int = Field(default=BODY_LIMIT, ge=1024, le=2**30, description="Longest request body, in bytes.")
     most_waiting: int = Field(
         default=MOST_WAITING, ge=2, le=1_000_000, description="Requests for a decision that may wait at a time."
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from api.auth import Door
+from api.defaults import BODY_LIMIT, BODY_SECONDS, MOST_WAITING, SECONDS
 from api.metrics import Metrics
 from api.problems import Problem
 from api.reloading import Following
@@ -10,11 +11,6 @@ from archive.running import Place
 from catalog.plan import Plan
 from decision.engine import Engine
 from features.deadline import Deadline
-
-DEFAULT_SECONDS = 1.0
-DEFAULT_BODY_LIMIT = 262_144
-BODY_SECONDS = 20.0
-MOST_WAITING = 2_000
 
 
 @dataclass(slots=True)
@@ -28,8 +24,8 @@ class Worker:
 
     door: Door
     metrics: Metrics = field(default_factory=Metrics)
-    seconds: float = DEFAULT_SECONDS
-    body_limit: int = DEFAULT_BODY_LIMIT
+    seconds: float = SECONDS
+    body_limit: int = BODY_LIMIT
     body_seconds: float = BODY_SECONDS
     most_waiting: int = MOST_WAITING
     engine: Engine | None = None

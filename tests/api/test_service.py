@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from features import redis_probe
+from features.opening import open_store
 from features.redis_server import EmbeddedRedis, socket_for
 from service import Service, create_app
 from tests.api.serving import CATALOG, listening, settings
@@ -74,12 +75,24 @@ async def _lifespan(service: Service) -> list[dict[str, Any]]:
     return sent
 
 
-def test_data_of_another_layout_forbids_a_start(redis: EmbeddedRedis) -> None:
-    sent = asyncio.run(_lifespan(create_app(settings(redis_url=redis.url, partitions=7))))
+@pytest.fixture
+def used(redis: EmbeddedRedis) -> EmbeddedRedis:
+    """A service with the default layout has been there before."""
+
+    async def open_once() -> None:
+        store = await open_store(redis.url)
+        await store.ledger.link.close()
+
+    asyncio.run(open_once())
+    return redis
+
+
+def test_data_of_another_layout_forbids_a_start(used: EmbeddedRedis) -> None:
+    sent = asyncio.run(_lifespan(create_app(settings(redis_url=used.url, partitions=7))))
     assert [message["type"] for message in sent] == ["lifespan.startup.failed"]
     assert "partitions" in sent[0]["message"]
 
 
-def test_a_clock_that_cannot_be_read_forbids_a_start(redis: EmbeddedRedis) -> None:
-    sent = asyncio.run(_lifespan(create_app(settings(redis_url=redis.url, now="yesterday"))))
+def test_a_clock_that_cannot_be_read_forbids_a_start(used: EmbeddedRedis) -> None:
+    sent = asyncio.run(_lifespan(create_app(settings(redis_url=used.url, now="yesterday"))))
     assert "yesterday" in sent[0]["message"]
