@@ -145,15 +145,17 @@ def _heard(statement: Consent, erased: int) -> Consent:
 
 
 def _contacts(one: Customer, two: Customer) -> tuple[tuple[Labels, ...], tuple[Logged, ...]]:
-    """By time; the same contact of both profiles once, with what came of it in either."""
+    """By time; the same contact of both profiles once, with what came of it in either. Where one of them was put off
+    since, it is the later.
+    """
     found: dict[tuple[bytes, str, str], tuple[Labels, Logged]] = {}
     for customer in (one, two):
         for contact in customer.log:
             labels = customer.labels[contact.labels]
             key = contact.decision, labels.action, labels.channel
-            known = found.get(key)
-            others = contact.responses if known is None else known[1].responses
-            found[key] = labels, replace(contact, responses=_responses(contact.responses, others))
+            known = found.get(key, (labels, contact))
+            labels, latest = max(known, (labels, contact), key=_place)
+            found[key] = labels, replace(latest, responses=_responses(contact.responses, known[1].responses))
     numbers: dict[Labels, int] = {}
     log = []
     for labels, contact in sorted(found.values(), key=_place):

@@ -187,6 +187,16 @@ def test_a_contact_of_both_is_kept_once_with_what_came_of_it_in_either() -> None
     )
 
 
+def test_a_contact_that_one_of_both_put_off_since_is_kept_where_it_was_put_off_to() -> None:
+    def at(time: int, valid_for: int) -> Profile:
+        made = replace(contact(1), at=time, valid_for=valid_for)
+        return Profile(f"at {time}", with_contacts(Customer(), (made,)))
+
+    early, late = at(5, 100), at(65, 40)
+    for both in (united(early, late, {}), united(late, early, {})):
+        assert [(each.at, each.valid_for) for each in both.contacts] == [(65, 40)]
+
+
 def test_series_that_no_plan_knows_are_kept() -> None:
     one, two = profile("one", series={1: [[1], [2], []], 2: 5}), profile("two", series={1: [[1], [3], []], 3: 6})
     assert united(one, two, {}).series == {1: [[1], [3], []], 2: 5, 3: 6}
