@@ -27,8 +27,9 @@ from decision.reasons import Degradation
 from decision.request import MOST_PER_ANSWER, Ask, NextActionRequest, RequestError, resolve
 from decision.time_budget import FOR_COMMIT, Fits, Usual, what_fits
 from features.answered import answered_before
+from features.attempts import give_way
 from features.cache import Snapshot
-from features.commit import Commit, Committed, Moved, Outcome, Repeated, Short
+from features.commit import Commit, Committed, Outcome, Repeated, Short
 from features.deadline import Deadline
 from features.entropy import random_bytes
 from features.errors import ConnectionLost, MergedAway, NoScript, OutOfTime, StoreError, StoreTimeout, Uncertain
@@ -301,8 +302,7 @@ class Engine:
             if known is not None and is_merged(known.customer):
                 raise MergedAway("the customer was merged into another meanwhile")
             deciding.moved(known)
-            if isinstance(outcome, Moved) and outcome.held_ms:
-                await deciding.deadline.pause(min(outcome.held_ms, 2) / 1000)
+            await give_way(outcome, deciding.deadline)
 
     def spawn(self, answering: Coroutine[Any, Any, Answer], answered: Answered) -> None:
         async def answer_then_tell() -> None:

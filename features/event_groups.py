@@ -1,11 +1,10 @@
 """Groups: the events of one customer in a batch, on their way to be stored together."""
 
-import os
 from collections.abc import Callable, Sequence
 
 from catalog.plan import Plan
 from features.applying import DUPLICATE, Applied, Result, Sent, apply_events
-from features.attempts import TRIES_BEFORE_TICKET
+from features.attempts import Attempts
 from features.cache import Snapshot
 from features.commit import Commit, Committed, Known, Outcome
 from features.customer import EMPTY, Customer, encode
@@ -21,20 +20,17 @@ class Group:
     force while they waited is theirs. `refuses` says whether any takes a consent back.
     """
 
-    __slots__ = ("_left", "_plan", "_results", "_ticket", "_tries", "_trying", "customer", "customer_id", "refuses")
+    __slots__ = ("_attempts", "_left", "_plan", "_results", "_trying", "customer", "customer_id", "refuses")
 
     def __init__(self, plan: Callable[[], Plan], customer_id: str) -> None:
         self.customer_id = customer_id
         self.customer: Customer = EMPTY
         self.refuses = False
         self._plan = plan
-        self._left: dict[
-            str, list[tuple[int, Sent]]
-        ] = {}  # by id; the first that is not refused is the one that counts
+        self._left: dict[str, list[tuple[int, Sent]]] = {}  # by id; of several the first that isn't refused counts
         self._results: dict[int, Result] = {}
         self._trying: list[str] = []
-        self._ticket: bytes | None = None
-        self._tries = 0
+        self._attempts = Attempts()
 
     def add(self, sent: Sent, place: int) -> None:
         self.refuses = self.refuses or sent.type in NO_MORE
@@ -62,7 +58,7 @@ class Group:
             ttl_ms=store.lifetime_ms(applied.customer),
             ids=[digest(event_id) for event_id in self._trying],
             events=pack_events(applied.events),
-            ticket=self._ticket,
+            ticket=self._attempts.ticket,
         )
 
     def _applied(self, customer: Customer, now: int) -> Applied:
@@ -88,9 +84,7 @@ class Group:
                 ((first, _), *_) = self._left.pop(self._trying[place])
                 self._results[first] = DUPLICATE
             return not self._left
-        self._tries += 1
-        if self._tries >= TRIES_BEFORE_TICKET:
-            self._ticket = self._ticket or os.urandom(8)
+        self._attempts.lose()
         return False
 
     def tell(self, results: list[Result]) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 
 from catalog.plan import Plan
 from features.applying import DUPLICATE, Result, Sent
+from features.attempts import give_way
 from features.cache import Snapshot
-from features.commit import Moved
 from features.deadline import Deadline
 from features.errors import OutOfTime, StoreError
 from features.event_groups import Group, groups_of
@@ -112,8 +112,7 @@ class Intake:
             snapshot = known or snapshot
             if group.learn(outcome):
                 return True
-            if isinstance(outcome, Moved) and outcome.held_ms:
-                await deadline.pause(min(outcome.held_ms, 2) / 1000)
+            await give_way(outcome, deadline)
 
     async def finish(self, group: Group, snapshot: Snapshot, deadline: Deadline) -> None:
         """What `at_once` began and one commit could not settle; the turn is given back. Raises StoreError."""
