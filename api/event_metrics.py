@@ -1,14 +1,13 @@
 """What is counted of events: in plain numbers, brought in when the metrics are asked for, as in api.metrics."""
 
-from bisect import bisect_left
 from collections import Counter as Tally
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
+from api.durations import Durations
 from api.event_answers import REFUSED, STORED, EventAnswer
 
-BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 OTHER = "other"
 UNKNOWN_TYPE, LATE = "unknown_type", "late"
 
@@ -23,20 +22,15 @@ class EventCounts:
         self._late = Counter(
             "tino_events_late", "Events by which a contact counts though its answer had expired.", registry=registry
         )
-        self._latency = Histogram(
-            "tino_events_seconds", "From a request's body to its answer.", buckets=BUCKETS, registry=registry
-        )
+        self._durations = Durations("tino_events_seconds", "From a request's body to its answer.", registry)
         self._told: Tally[str] = Tally()
         self._stored: Tally[str] = Tally()
         self._refused: Tally[str] = Tally()
         self._were_late = 0
-        self._took = [0] * (len(BUCKETS) + 1)
-        self._seconds = 0.0
 
     def answered(self, told: Sequence[EventAnswer], types: Sequence[str], seconds: float) -> None:
         """One answered request: what became of its events, and their types."""
-        self._took[bisect_left(BUCKETS, seconds)] += 1
-        self._seconds += seconds
+        self._durations.took(seconds)
         self._told.update([each.status for each in told])
         for each, kind in zip(told, types, strict=True):
             if each.status == STORED:
@@ -56,8 +50,4 @@ class EventCounts:
             tally.clear()
         self._late.inc(self._were_late)
         self._were_late = 0
-        # As observing each would, for which there is no public way.
-        for bucket, count in zip(self._latency._buckets, self._took, strict=True):
-            bucket.inc(count)
-        self._latency._sum.inc(self._seconds)
-        self._took, self._seconds = [0] * len(self._took), 0.0
+        self._durations.refresh()

@@ -8,21 +8,20 @@ then brought in every second, as another may be asked.
 
 import asyncio
 import os
-from bisect import bisect_left
 from collections.abc import Callable
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     disable_created_metrics,
     generate_latest,
     multiprocess,
 )
 
 from api.budget_metrics import BudgetLevels
-from api.event_metrics import BUCKETS, EventCounts
+from api.durations import Durations
+from api.event_metrics import EventCounts
 from decision.deciding import Answer
 from decision.reasons import Degradation, Reason, Status
 from features.cache import Cache
@@ -49,15 +48,13 @@ class Metrics:
         self._repeated = Counter("tino_repeated", "Requests answered before under their request id.", registry=own)
         self._dry_runs = Counter("tino_dry_runs", "Decisions that were not to count.", registry=own)
         self._changed = Counter(
-            "tino_policy_changed_winner", "Answers that would be others without this contact policy.", ("policy",),
+            "tino_policy_changed_winner", "Answers that would be different without this contact policy.", ("policy",),
             registry=own,
         )  # fmt: skip
         self._cost = Counter(
             "tino_policy_lost_priority", "Priority lost to this contact policy.", ("policy",), registry=own
         )
-        self._latency = Histogram(
-            "tino_next_action_seconds", "From the first byte of a request to its answer.", buckets=BUCKETS, registry=own
-        )
+        self._durations = Durations("tino_next_action_seconds", "From a request's body to its answer.", own)
         self.events = EventCounts(own)
         self.budgets = BudgetLevels(own)
         self._hits = Counter("tino_cache_hits", "Customers found in memory.", registry=own)
@@ -76,8 +73,6 @@ class Metrics:
         )  # fmt: skip
         self._serves: tuple[str, str] | None = None
         self._answers: dict[tuple[Status, Reason], int] = {}
-        self._took = [0] * (len(BUCKETS) + 1)
-        self._seconds = 0.0
         self._degradation: dict[Degradation, Callable[[], None]] = {}
         self._cache: Cache | None = None
         self._high_water: HighWater | None = None
@@ -95,8 +90,7 @@ class Metrics:
         self._catalog.labels(digest, name).set(1)
 
     def answered(self, answer: Answer, dry_run: bool, seconds: float) -> None:
-        self._took[bisect_left(BUCKETS, seconds)] += 1
-        self._seconds += seconds
+        self._durations.took(seconds)
         if dry_run:
             self._dry_runs.inc()
         elif answer.repeated:
@@ -139,11 +133,7 @@ class Metrics:
         for kind, count in self._answers.items():
             self._decisions.labels(*kind).inc(count)
         self._answers.clear()
-        # As observing each would, for which there is no public way.
-        for bucket, count in zip(self._latency._buckets, self._took, strict=True):
-            bucket.inc(count)
-        self._latency._sum.inc(self._seconds)
-        self._took, self._seconds = [0] * (len(BUCKETS) + 1), 0.0
+        self._durations.refresh()
         cache = self._cache
         if cache is None:
             return

@@ -63,7 +63,10 @@ class Posted(ABC, Generic[A]):
 
     @abstractmethod
     async def serve(self, admitted: A, body: bytes, started: float) -> bytes:
-        """The body of the answer. `started` is by perf_counter. Raises Problem, RequestError, StoreError."""
+        """The body of the answer. `started` is when the request's body was there, by perf_counter.
+
+        Raises Problem, RequestError, StoreError.
+        """
 
     def find_room(self, admitted: A) -> None:
         """Raises Problem if a request, which has no place yet, is one too many."""
@@ -87,7 +90,6 @@ class Posted(ABC, Generic[A]):
         """Status, headers and body of the answer. `scope` needs method, client and headers; `source` is the body, or
         where it comes from. Raises Disconnected.
         """
-        started = perf_counter()
         request_id = request_id_for(dict(scope["headers"]))
         metrics = self.worker.metrics
         metrics.in_flight += 1
@@ -101,7 +103,7 @@ class Posted(ABC, Generic[A]):
                 self.find_room(admitted)
             self.waiting += 1
             try:
-                answer = await self.serve(admitted, body, started)
+                answer = await self.serve(admitted, body, perf_counter())
             finally:
                 self.waiting -= 1
         except Disconnected:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ import structlog
 from api.application import Api
 from api.auth import Door
 from api.bodies import Disconnected, read_body
+from api.next_action import Admitted, NextAction
 from api.problems import Problem
 from api.worker import Worker
 from decision.engine import Engine
@@ -105,6 +107,27 @@ def test_a_client_that_left_is_not_answered(pieces: tuple[dict[str, Any], ...]) 
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
     asyncio.run(Api(Worker(Door(())))({**scope, "headers": headers}, receiving(*pieces), send))
     assert sent == []
+
+
+def test_how_long_an_answer_takes_is_measured_from_its_body_on() -> None:
+    there: list[float] = []
+    begun: list[float] = []
+    pieces = receiving(PIECE, END)
+
+    async def receive() -> dict[str, Any]:
+        message: dict[str, Any] = await pieces()
+        there.append(perf_counter())
+        return message
+
+    class Noting(NextAction):
+        async def serve(self, admitted: Admitted, body: bytes, started: float) -> bytes:
+            begun.append(started)
+            return b"{}"
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope = {"method": "POST", "client": ("127.0.0.1", 1), "headers": headers}
+    assert asyncio.run(Noting(Worker(Door(()))).respond(scope, receive))[0] == 200
+    assert begun[0] >= there[-1]
 
 
 def test_web_sockets_are_closed() -> None:
