@@ -65,7 +65,7 @@ class Catalog(Declared):
     channels: dict[Name, Channel] = Field(default_factory=dict, description="How treatments reach customers, by name.")
     preferred_channel: Expression | None = Field(
         default=None,
-        description="CEL giving the channel a customer prefers, or a list, the dearest first, such as "
+        description="CEL giving the channel a customer prefers, or a list, the most preferred first, such as "
         "`customer.preferred_channel`: an action that may be chosen there is not chosen on others.",
     )
     actions: dict[Name, Action] = Field(

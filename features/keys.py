@@ -1,6 +1,6 @@
 """Names in Redis.
 
-    tino:meta                     hash: format, partitions, clock
+    tino:meta                     hash: format, partitions, clock, archive
     tino:catalog                  hash: epoch, digest: the catalog in force
     tino:catalog:<digest>         a catalog, as a bundle
     tino:reloading                who is putting another catalog in force

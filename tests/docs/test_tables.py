@@ -36,6 +36,8 @@ def test_statuses_reasons_and_degradations() -> None:
 def test_the_fields_of_a_record(steps: list[Step], served: Served) -> None:
     record = read_record(entries(served.data, steps, "decisions")[0][b"r"])
     assert names(ARCHITECTURE, "field") == list(record.__struct_fields__)
+    told = {cells[0].strip("`"): cells[1] for cells in rows(ARCHITECTURE, "field")}
+    assert told["version"] == str(record.version)
 
 
 def test_the_fields_of_an_outbox_entry(steps: list[Step], served: Served) -> None:
