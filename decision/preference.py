@@ -6,7 +6,9 @@ from rules.programs import Frame
 
 
 def preferred(plan: Plan, frame: Frame) -> tuple[int, ...]:
-    """The treatments on each channel that the customer prefers, most preferred first; names of no channel say nothing."""
+    """The treatments on each channel that the customer prefers, most preferred first; a name of no channel is passed
+    over.
+    """
     if plan.preferred is None:
         return ()
     try:
