@@ -1,17 +1,16 @@
 """Building: from a checked catalog to the plan that decisions run on."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from catalog.actions import Action
-from catalog.budgets import Budget
-from catalog.calendar import LONGEST, Calendar
+from catalog.building_limits import budgets_of, keys_for, keys_of, matters_for, policies_of
+from catalog.calendar import zone_named
 from catalog.keeping import kept_of
-from catalog.limits import LATE, LIFETIME, After, BudgetPlan, Per, Policy, Values
+from catalog.limits import LIFETIME
 from catalog.loading import LoadedCatalog, load_catalog
 from catalog.models import ModelPropensity
 from catalog.plan import (
@@ -24,9 +23,9 @@ from catalog.plan import (
     QuietHours,
     ScorePlan,
     Treatment,
+    mask_of,
     schedule_of,
 )
-from catalog.policies import CUSTOMERS, LABELS, ContactPolicy, Scope
 from catalog.quiet_hours import microseconds
 from catalog.scores import Score
 from catalog.series import Aggregates
@@ -61,21 +60,21 @@ class _Builder:
 
     def plan(self) -> Plan:
         spec, computed = self._spec, self._catalog.environment.derived
-        policies = tuple(self._policy(name, policy) for name, policy in spec.contact_policies.items())
+        policies = policies_of(spec, self._declared(), self._program)
         actions = list(spec.actions.values())
         every_channel = range(len(self._channels))
         channels = {name: self._channel(name) for name in self._channels}
         return Plan(
             digest=self._catalog.digest,
             name=spec.name,
-            zone=_zone(spec.timezone),
+            zone=zone_named(spec.timezone),
             customer_types=spec.customer,
             context_types=spec.context,
             purposes=tuple(spec.purposes),
             derived={name: compile_program(tree) for name, tree in computed.items()},
             derived_types={name: tree.kind for name, tree in computed.items()},
             width=self._width,
-            declared=self._mask(treatment for treatment in self._treatments if treatment is not None),
+            declared=mask_of(self._declared()),
             treatments=tuple(self._treatments),
             channels=channels,
             placements=self._placements(),
@@ -87,11 +86,11 @@ class _Builder:
             needs=self._needs(),
             policies=policies,
             policy_names=tuple(policy.name for policy in policies),
-            budgets=tuple(self._budget(name, budget) for name, budget in spec.budgets.items()),
+            budgets=budgets_of(spec, self._declared()),
             limits=tuple(policy.limit for policy in policies),
             customer_limits=tuple(number for number, policy in enumerate(policies) if policy.customers is not None),
-            keys=self._keys(),
-            history=max((self._asked_for(), *map(self._matters_for, policies))),
+            keys=keys_of(spec, self._program),
+            history=max((self._asked_for(), *(matters_for(policy, self._declared()) for policy in policies))),
             reach=max((policy.reach for policy in policies if not policy.lifetime), default=0),
             pausing=any(policy.after for policy in policies),
             asking=self._asking(),
@@ -165,7 +164,7 @@ class _Builder:
                 placements=frozenset(self._spec.placements_of(name, channel)),
                 valid_for=None if valid_for is None else valid_for // timedelta(microseconds=1),
                 content=self._catalog.templates[treatment_id(name, channel)],
-                keys=self._keys_of(name, channel),
+                keys=keys_for(self._spec, name, channel),
                 counts_toward_caps=action.counts_toward_caps,
             )
         return grid
@@ -186,15 +185,12 @@ class _Builder:
                 ranked.append((treatment.bit, priority * lever if used.lever else priority))
         return tuple(sorted(ranked, key=lambda pair: (-pair[1], pair[0])))
 
-    def _mask(self, treatments: Iterable[Treatment]) -> int:
-        return sum(1 << treatment.bit for treatment in treatments)
-
     def _declared(self) -> list[Treatment]:
         return [treatment for treatment in self._treatments if treatment is not None]
 
     def _channel(self, name: str) -> Channel:
         rule = self._catalog.checked.get(f"channels.{name}.address")
-        mask = self._mask(treatment for treatment in self._declared() if treatment.channel == name)
+        mask = mask_of(treatment for treatment in self._declared() if treatment.channel == name)
         address = None if rule is None else compile_program(rule.tree)
         asks_context = rule is not None and self._asks_context(rule.tree)
         return Channel(name, self._spec.channels[name].direction, mask, address, asks_context, self._quiet(name))
@@ -220,13 +216,12 @@ class _Builder:
             if treatment.valid_for is not None and hours.mode == "hold":
                 spans[treatment.valid_for] = spans.get(treatment.valid_for, 0) | 1 << treatment.bit
         start, end = microseconds(hours.from_), microseconds(hours.to)
-        return QuietHours(start, end, self._mask(obeying), hours.mode == "hold", tuple(sorted(spans.items())))
+        return QuietHours(start, end, mask_of(obeying), hours.mode == "hold", tuple(sorted(spans.items())))
 
     def _placements(self) -> dict[str, int]:
         names = dict.fromkeys(name for channel in self._spec.channels.values() for name in channel.placements)
         return {
-            name: self._mask(treatment for treatment in self._declared() if name in treatment.placements)
-            for name in names
+            name: mask_of(treatment for treatment in self._declared() if name in treatment.placements) for name in names
         }
 
     def _index(self, gate: str) -> Index:
@@ -245,7 +240,7 @@ class _Builder:
         return {
             purpose: mask
             for purpose in self._spec.purposes
-            if (mask := self._mask(treatment for treatment in self._declared() if treatment.purpose == purpose))
+            if (mask := mask_of(treatment for treatment in self._declared() if treatment.purpose == purpose))
         }
 
     def _needs(self) -> dict[tuple[str, str], int]:
@@ -254,90 +249,6 @@ class _Builder:
             for name in treatment.content.needs:
                 needs[name] = needs.get(name, 0) | 1 << treatment.bit
         return needs
-
-    def _keys_of(self, name: str, channel: str) -> tuple[str, ...]:
-        group, direction = self._spec.actions[name].group, self._spec.channels[channel].direction
-        covering = (
-            policy
-            for policy in self._spec.contact_policies.values()
-            if len(policy.labels) < len(policy.per) and policy.scope.covers(direction, channel, group, name)
-        )
-        return tuple(sorted({source for policy in covering for _, source in policy.expressions()}))
-
-    def _keys(self) -> dict[str, Program]:
-        return {
-            source: compile_program(self._catalog.checked[".".join(("contact_policies", name, *place))].tree)
-            for name, policy in self._spec.contact_policies.items()
-            for place, source in policy.expressions()
-        }
-
-    def _policy(self, name: str, policy: ContactPolicy) -> Policy:
-        given = {label: getattr(policy.scope, label) for label in LABELS}
-        scope = {label: frozenset(values) for label, values in given.items() if values is not None}
-        covered = self._covered(policy.scope)
-        calendar, after = self._calendar(policy), _after(policy)
-        window = LIFETIME if calendar is None else LONGEST[calendar.unit]
-        for span in (policy.rolling, policy.pause):
-            window = window if span is None else span // timedelta(microseconds=1)
-        obeying = [each for each in covered if self._spec.actions[each.action].obeys_caps]
-        return Policy(
-            name=name,
-            limit=1 if policy.limit is None else policy.limit,
-            window=window,
-            scope=scope,
-            blocks=self._mask(obeying),
-            per=self._per(policy, obeying),
-            calendar=calendar,
-            after=after,
-            counted=self._mask(each for each in covered if each.counts_toward_caps),
-            counting=policy.counts or "",
-            customers=self._customer_limit(name, policy),
-        )
-
-    def _customer_limit(self, name: str, policy: ContactPolicy) -> Program | None:
-        return None if policy.customer_limit is None else self._program(f"contact_policies.{name}.customer_limit")
-
-    def _matters_for(self, policy: Policy) -> int:
-        """For how long after it was made a contact matters to the policy; for how much longer those do that were
-        confirmed is looked at one by one.
-        """
-        if policy.after is not None:
-            return policy.reach
-        longest = 0
-        for bit in bits(policy.counted):
-            treatment = self._treatments[bit]
-            if treatment is not None and policy.confirmed_by(treatment.direction) and treatment.valid_for:
-                longest = max(longest, treatment.valid_for + LATE)
-            elif not policy.lifetime:
-                longest = max(longest, policy.reach)
-        return longest
-
-    def _covered(self, scope: Scope) -> list[Treatment]:
-        return [
-            treatment
-            for treatment in self._declared()
-            if scope.covers(treatment.direction, treatment.channel, treatment.group or None, treatment.action)
-        ]
-
-    def _budget(self, name: str, budget: Budget) -> BudgetPlan:
-        zone = _zone(budget.timezone or self._spec.timezone)
-        calendar = None if budget.calendar is None else Calendar(budget.calendar, zone)
-        return BudgetPlan(name, budget.limit, self._mask(self._covered(budget.scope)), calendar)
-
-    def _calendar(self, policy: ContactPolicy) -> Calendar | None:
-        if policy.calendar is None:
-            return None
-        zone = policy.timezone or self._spec.timezone
-        return Calendar(policy.calendar, None if zone == CUSTOMERS else _zone(zone))
-
-    def _per(self, policy: ContactPolicy, obeying: Iterable[Treatment]) -> Per | None:
-        if not policy.per:
-            return None
-        blocks: dict[Values, int] = {}
-        for treatment in obeying:
-            values = tuple(treatment.labels[label] for label in policy.labels)
-            blocks[values] = blocks.get(values, 0) | 1 << treatment.bit
-        return Per(policy.labels, tuple(source for _, source in policy.expressions()), blocks)
 
     def _context_weights(self) -> ContextWeights | None:
         entries = [
@@ -358,7 +269,7 @@ class _Builder:
         if group is None or group.share == 0:
             return None
         named = self._spec.control_purposes
-        withheld = self._mask(t for t in self._declared() if t.purpose is None or t.purpose in named)
+        withheld = mask_of(t for t in self._declared() if t.purpose is None or t.purpose in named)
         return ControlGroup(group.share, self._spec.control_salt, withheld)
 
     def _fallback(self) -> dict[str, Treatment]:
@@ -374,18 +285,6 @@ class _Builder:
 def _constant(action: Action) -> float:
     """The propensity as a number; where a model gives it, the most it can be."""
     return 1.0 if isinstance(action.propensity, ModelPropensity) else action.propensity
-
-
-def _after(policy: ContactPolicy) -> After | None:
-    after = policy.after
-    if after is None:
-        return None
-    window = 1 if after.rolling is None else after.rolling // timedelta(microseconds=1)
-    return After(after.outcome, after.times, window, after.without or "")
-
-
-def _zone(name: str) -> tzinfo:
-    return UTC if name == "UTC" else ZoneInfo(name)
 
 
 def _micros(moment: datetime | None) -> int | None:

@@ -13,6 +13,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 
 class Unit(StrEnum):
@@ -103,3 +104,8 @@ def _shown(at: int, zone: tzinfo) -> datetime:
 
 def _micros(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def zone_named(name: str) -> tzinfo:
+    """`name` is one of a zone that there is."""
+    return UTC if name == "UTC" else ZoneInfo(name)

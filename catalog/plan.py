@@ -62,6 +62,11 @@ class Treatment:
         }
 
 
+def mask_of(treatments: Iterable[Treatment]) -> int:
+    """Their bits."""
+    return sum(1 << treatment.bit for treatment in treatments)
+
+
 class Asked(NamedTuple):
     """What rules ask about the contacts with an action: whether there was one `within` so many microseconds, and
     whether any had one of these `responses`, by kind.
