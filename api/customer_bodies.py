@@ -44,7 +44,8 @@ class ConsentBody(Body):
     granted: bool
     at: str | None = Field(
         default=None,
-        description="When it was stated, RFC 3339 with a zone. Default: now. The newest statement is in force.",
+        description="When it was stated, RFC 3339 with a zone. Default: now, after whatever was stated before. The "
+        "newest statement is in force; of two that are half a second apart or less, the no.",
         examples=["2026-01-31T09:00:00Z"],
     )
     source: Annotated[str, Field(min_length=1, max_length=200)] = Field(

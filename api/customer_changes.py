@@ -1,6 +1,8 @@
 """What a body does to a customer, as a function of the customer's latest state and the time."""
 
+from collections.abc import Callable
 from datetime import datetime
+from time import monotonic
 from typing import Any, cast
 
 import msgspec
@@ -8,7 +10,8 @@ import msgspec
 from api.contacts import timestamp
 from api.customer_bodies import ConsentBody, CustomerBody, CustomerPatch
 from api.problems import Problem
-from features.customer import Consent, Customer, micros, with_attributes, with_consent
+from features.consents import DOUBT, with_consent, with_consent_now, with_refusal
+from features.customer import Consent, Customer, micros, with_attributes
 from features.store import Change
 from rules.types import AttributeType, coerce
 
@@ -16,40 +19,68 @@ FUTURE_TOLERANCE = 5 * 60 * 1_000_000  # of clocks that go ahead, microseconds
 SOURCE = "api"
 
 
-def _with_statements(customer: Customer, consents: dict[str, bool], now: int) -> Customer:
+class Arrival:
+    """When a request came in; `time` is a monotonic clock in seconds.
+
+    What it states was stated by then, however often its commit is tried, and however long Redis lets it wait.
+    """
+
+    def __init__(self, time: Callable[[], float] = monotonic) -> None:
+        self._time = time
+        self._at = time()
+
+    def seen_at(self, now: int) -> int:
+        """In the time of which it is `now`."""
+        return now - max(0, int((self._time() - self._at) * 1_000_000))
+
+
+def _said(customer: Customer, purpose: str, statement: Consent, arrived: int) -> Customer:
+    """`statement`, which says of no other time than its own, now, and came in at `arrived`."""
+    if not statement.granted:
+        return with_consent_now(customer, purpose, statement)
+    known = customer.consents.get(purpose)
+    taken_back = customer.erased if known is None or known.granted else max(customer.erased, known.at)
+    if taken_back > arrived + DOUBT:  # while it waited
+        return with_consent(customer, purpose, Consent(True, arrived, statement.source))
+    return with_consent_now(customer, purpose, Consent(True, max(arrived, customer.erased + 1), statement.source))
+
+
+def _with_statements(customer: Customer, consents: dict[str, bool], now: int, arrival: Arrival) -> Customer:
     for purpose, granted in consents.items():
-        customer = with_consent(customer, purpose, Consent(granted, now, SOURCE))
+        customer = _said(customer, purpose, Consent(granted, now, SOURCE), arrival.seen_at(now))
     return customer
 
 
-def replaced(attributes: dict[str, Any], body: CustomerBody) -> Change:
+def replaced(attributes: dict[str, Any], body: CustomerBody, arrival: Arrival) -> Change:
     def change(customer: Customer, now: int) -> Customer:
         named = {**dict.fromkeys(customer.attributes), **attributes}  # what isn't named is removed
         whole = msgspec.structs.replace(with_attributes(customer, named, now), test=body.test)
-        return _with_statements(whole, body.consents, now)
+        return _with_statements(whole, body.consents, now, arrival)
 
     return change
 
 
-def patched(attributes: dict[str, Any], body: CustomerPatch) -> Change:
+def patched(attributes: dict[str, Any], body: CustomerPatch, arrival: Arrival) -> Change:
     def change(customer: Customer, now: int) -> Customer:
         merged = with_attributes(customer, attributes, now)
         if "test" in body.model_fields_set:
             merged = msgspec.structs.replace(merged, test=body.test)
-        return _with_statements(merged, body.consents, now)
+        return _with_statements(merged, body.consents, now, arrival)
 
     return change
 
 
-def statement(purpose: str, body: ConsentBody) -> Change:
+def statement(purpose: str, body: ConsentBody, arrival: Arrival) -> Change:
     at = _stated_at(body)
 
     def change(customer: Customer, now: int) -> Customer:
-        made = now if at is None else at
-        if made > now + FUTURE_TOLERANCE:
+        if at is None:
+            return _said(customer, purpose, Consent(body.granted, now, body.source), arrival.seen_at(now))
+        if at > now + FUTURE_TOLERANCE:
             raise Problem("statement_in_future", f"it is {timestamp(now)} here", pointer="/at")
         # Kept as made now: a statement ahead of time would silence those that follow it, an opt-out among them.
-        return with_consent(customer, purpose, Consent(body.granted, min(made, now), body.source))
+        made = Consent(body.granted, min(at, now), body.source)
+        return with_consent(customer, purpose, made) if made.granted else with_refusal(customer, purpose, made, now)
 
     return change
 

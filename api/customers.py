@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Response
 from api.auth import Permission
 from api.contacts import ContactsAnswer, page
 from api.customer_bodies import ConsentBody, CustomerBody, CustomerPatch, must_be_declared, read, stated
-from api.customer_changes import patched, replaced, statement
+from api.customer_changes import Arrival, patched, replaced, statement
 from api.paths import CustomerId, JsonBody, Purpose
 from api.permits import permit
 from api.problems import Problem
@@ -51,14 +51,14 @@ def routes(worker: Worker) -> APIRouter:
 
     @router.put("/customers/{customer_id}", response_model=StatedAnswer, summary="State a customer as a whole")
     async def put_customer(customer_id: CustomerId, sent: JsonBody) -> Response:
-        body = read(CustomerBody, sent)
-        change = replaced(stated(worker.ready_engine.plan, body, removing=False), body)
+        arrival, body = Arrival(), read(CustomerBody, sent)
+        change = replaced(stated(worker.ready_engine.plan, body, removing=False), body, arrival)
         return _told(as_stated(*await changed(customer_id, change)))
 
     @router.patch("/customers/{customer_id}", response_model=StatedAnswer, summary="Change some of a customer")
     async def patch_customer(customer_id: CustomerId, sent: JsonBody) -> Response:
-        body = read(CustomerPatch, sent)
-        change = patched(stated(worker.ready_engine.plan, body, removing=True), body)
+        arrival, body = Arrival(), read(CustomerPatch, sent)
+        change = patched(stated(worker.ready_engine.plan, body, removing=True), body, arrival)
         return _told(as_stated(*await changed(customer_id, change)))
 
     @router.put(
@@ -67,9 +67,9 @@ def routes(worker: Worker) -> APIRouter:
         summary="State a customer's yes or no for a purpose",
     )
     async def put_consent(customer_id: CustomerId, purpose: Purpose, sent: JsonBody) -> dict[str, Any]:
-        body = read(ConsentBody, sent)
+        arrival, body = Arrival(), read(ConsentBody, sent)
         must_be_declared(worker.ready_engine.plan, purpose)
-        _, customer = await changed(customer_id, statement(purpose, body))
+        _, customer = await changed(customer_id, statement(purpose, body, arrival))
         return consent(customer.consents[purpose])
 
     @router.get("/customers/{customer_id}/contacts", summary="When a customer was contacted, newest first")

@@ -18,7 +18,7 @@ from api.auth import Permission
 from api.bodies import media_type
 from api.cloud_events import BATCH, ONE, attributes_in, in_headers
 from api.customer_bodies import CustomerPatch
-from api.customer_changes import patched
+from api.customer_changes import Arrival, patched
 from api.event_answers import REFUSED, EventAnswer, answers, encode, summary
 from api.event_bodies import Reading, Shape, read, types_in
 from api.event_shapes import Item
@@ -159,7 +159,7 @@ class Events(Posted[Head]):
         return results
 
     async def _set(self, customer_id: str, attributes: dict[str, Any], deadline: Deadline) -> None:
-        change = patched(attributes, CustomerPatch(attributes={}))
+        change = patched(attributes, CustomerPatch(attributes={}), Arrival())
         await update(self.worker.ready_engine.store, customer_id, change, deadline)
 
     def _told(self, head: Head, reading: Reading, results: list[Result], started: float) -> bytes:

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from features.customer import Consent, Customer, with_attributes, with_consent
+from features.consents import with_consent_now
+from features.customer import Consent, Customer, with_attributes
 from features.store import Change
 from rules.types import AttributeType, coerce, shown, valid_zone
 
@@ -50,7 +51,7 @@ class ImportRow:
                 known = changed.consents.get(purpose)
                 # A file doesn't say when its consents were given: a refusal on record is not overruled by it.
                 if known is None or (known.granted and not granted):
-                    changed = with_consent(changed, purpose, Consent(granted, now, source))
+                    changed = with_consent_now(changed, purpose, Consent(granted, now, source))
             if self.test is not None and self.test is not changed.test:
                 changed = msgspec.structs.replace(changed, test=self.test)
             return changed

@@ -245,35 +245,6 @@ def with_attributes(customer: Customer, changes: Mapping[str, Any], at: int = 0)
     return msgspec.structs.replace(customer, attributes=kept, changed=changed, identity=identity)
 
 
-MOST_STATEMENTS = 20  # of a purpose, that are kept beside the one in force
-
-
-def with_consent(customer: Customer, purpose: str, statement: Consent) -> Customer:
-    """The newest statement wins, whichever comes first; of two of the same time, the refusal.
-
-    A yes from before the customer was erased is kept as a no: what it was based on is gone, perhaps a later no with it.
-    """
-    if customer.erased and statement.granted and statement.at <= customer.erased:
-        statement = Consent(False, statement.at, statement.source)
-    known = customer.consents.get(purpose)
-    if known is None:
-        return msgspec.structs.replace(customer, consents={**customer.consents, purpose: statement})
-    before = customer.earlier.get(purpose, ())
-    if statement == known or statement in before:
-        return customer
-    *earlier, latest = sorted((*before, known, statement), key=weight)
-    return msgspec.structs.replace(
-        customer,
-        consents=customer.consents if latest is known else {**customer.consents, purpose: latest},
-        earlier={**customer.earlier, purpose: tuple(earlier[-MOST_STATEMENTS:])},
-    )
-
-
-def weight(statement: Consent) -> tuple[int, bool, str]:
-    """Statements for a purpose in this order: the last one is in force."""
-    return statement.at, not statement.granted, statement.source
-
-
 # Of the labels and the contacts that would go, with those that stay: which of the former must be kept.
 Lasting = Callable[[tuple[Labels, ...], tuple[Logged, ...], tuple[Logged, ...]], tuple[Logged, ...]]
 

@@ -16,7 +16,8 @@ import msgspec
 from msgspec.structs import replace
 
 from catalog.series import Aggregates, Kept, Series
-from features.customer import MOST_STATEMENTS, Consent, Customer, Identity, Labels, Logged, Response, weight
+from features.consents import MOST_STATEMENTS, heard, in_order, weight
+from features.customer import Consent, Customer, Identity, Labels, Logged, Response
 from features.events import Event
 from features.readings import MisfitError, readings
 from features.series import has_counted, is_past, joined, without
@@ -121,27 +122,22 @@ Statements = tuple[dict[str, Consent], dict[str, tuple[Consent, ...]]]
 
 
 def _statements(one: Customer, two: Customer, erased: int) -> Statements:
-    """Those in force, and those of before. A yes from before either was erased may have been taken back since by what
-    was erased: it is a no.
+    """Those in force, and those of before. Of the two in force the heavier stays. What was stated of one profile before
+    is not weighed again: what followed it there may have been known to follow it.
+
+    But a yes from before either was erased may have been taken back since by what was erased: it is a no, and weighed.
     """
     consents: dict[str, Consent] = {}
     earlier: dict[str, tuple[Consent, ...]] = {}
     for purpose in dict.fromkeys((*one.consents, *two.consents)):
-        stated = {_heard(each, erased) for customer in (one, two) for each in _of_purpose(customer, purpose)}
-        *before, consents[purpose] = sorted(stated, key=weight)
-        if before:
-            earlier[purpose] = tuple(before[-MOST_STATEMENTS:])
+        in_force = {customer.consents[purpose] for customer in (one, two) if purpose in customer.consents}
+        before = {each for customer in (one, two) for each in customer.earlier.get(purpose, ())}
+        weighed = {heard(each, erased) for each in in_force | before if each in in_force or each != heard(each, erased)}
+        latest = consents[purpose] = max(weighed, key=weight)
+        others = in_order({heard(each, erased) for each in in_force | before} - {latest})
+        if others:
+            earlier[purpose] = others[-MOST_STATEMENTS:]
     return consents, earlier
-
-
-def _of_purpose(customer: Customer, purpose: str) -> tuple[Consent, ...]:
-    latest = customer.consents.get(purpose)
-    return () if latest is None else (*customer.earlier.get(purpose, ()), latest)
-
-
-def _heard(statement: Consent, erased: int) -> Consent:
-    stale = erased and statement.granted and statement.at <= erased
-    return Consent(False, statement.at, statement.source) if stale else statement
 
 
 def _contacts(one: Customer, two: Customer) -> tuple[tuple[Labels, ...], tuple[Logged, ...]]:

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from catalog.plan import Plan
-from features.customer import Consent, Customer, Labels, Logged, Response, with_consent
+from features.consents import with_refusal
+from features.customer import Consent, Customer, Labels, Logged, Response
 from features.events import Event
 from features.holds import confirms_late
 from features.series import LARGEST
@@ -43,7 +44,7 @@ def answered(customer: Customer, event: Event, plan: Plan) -> tuple[Customer, Fo
     if event.type in NO_MORE:
         named = [_purposes(plan, labels.purpose) for labels in found] or [plan.purposes]
         for purpose in dict.fromkeys(purpose for purposes in named for purpose in purposes):
-            customer = with_consent(customer, purpose, Consent(False, event.at, event.type))
+            customer = with_refusal(customer, purpose, Consent(False, event.at, event.type), event.received)
     return customer, Found(bool(found), late)
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from features.customer import Consent, Customer, with_consent
+from features.consents import with_consent
+from features.customer import Consent, Customer
 from features.deadline import Deadline
 from features.ledger import Ledger
 

@@ -24,7 +24,8 @@ from decision.engine import Engine
 from decision.request import NextActionRequest
 from features.applying import Sent
 from features.catalogs import CatalogStore
-from features.customer import Consent, Contact, Customer, with_attributes, with_consent
+from features.consents import with_consent
+from features.customer import Consent, Contact, Customer, with_attributes
 from features.deadline import Deadline
 from features.identity import update
 from features.opening import open_store

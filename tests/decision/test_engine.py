@@ -20,7 +20,8 @@ from decision.record import answer_in, read_record
 from decision.request import NextActionRequest, RequestError
 from features.cache import Cache
 from features.clock import ServerClock
-from features.customer import Consent, Contact, Customer, with_attributes, with_consent
+from features.consents import with_consent
+from features.customer import Consent, Contact, Customer, with_attributes
 from features.deadline import Deadline
 from features.identity import merge
 from features.keys import parse_decision_id

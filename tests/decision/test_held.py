@@ -14,7 +14,8 @@ from decision.engine import Engine
 from decision.release import Outgoing, put_off
 from decision.request import NextActionRequest, resolve
 from decision.view import view_of
-from features.customer import Consent, Customer, micros, moment, with_attributes, with_consent, with_contacts
+from features.consents import with_consent
+from features.customer import Consent, Customer, micros, moment, with_attributes, with_contacts
 from features.deadline import Deadline
 from features.opening import open_store
 from features.store import CustomerStore

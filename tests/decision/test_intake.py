@@ -16,7 +16,8 @@ from decision.request import NextActionRequest
 from features.aggregates import values_at
 from features.applying import FUTURE_US, Result, Sent
 from features.commit import Commit
-from features.customer import Consent, Contact, Customer, Response, with_attributes, with_consent, with_contacts
+from features.consents import with_consent
+from features.customer import Consent, Contact, Customer, Response, with_attributes, with_contacts
 from features.deadline import Deadline
 from features.errors import StoreError
 from features.events import Event, unpack_events

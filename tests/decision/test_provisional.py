@@ -15,7 +15,8 @@ from decision.engine import Engine
 from decision.reasons import Degradation, Status
 from decision.record import answer_in
 from decision.request import NextActionRequest
-from features.customer import Consent, with_consent
+from features.consents import with_consent
+from features.customer import Consent
 from features.deadline import Deadline
 from features.opening import open_store
 from features.store import CustomerStore

@@ -31,7 +31,9 @@ class Hammer(msgspec.Struct, tag="hammer", kw_only=True):
 
 
 class Change(msgspec.Struct, tag="change", kw_only=True):
-    """Change a customer; done once the store has acknowledged it. `at` is when the consents were stated."""
+    """Change a customer; done once the store has acknowledged it. `at` is when the consents were stated,
+    in seconds.
+    """
 
     customer_id: str
     attributes: dict[str, Any] = {}

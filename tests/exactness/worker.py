@@ -14,7 +14,8 @@ from decision.engine import Engine
 from decision.request import NextActionRequest, RequestError
 from features.applying import Sent
 from features.budgets import Budgets
-from features.customer import Consent, Customer, with_attributes, with_consent
+from features.consents import with_consent
+from features.customer import Consent, Customer, with_attributes
 from features.deadline import Deadline
 from features.ledger import Ledger
 from features.opening import open_store
@@ -108,7 +109,7 @@ async def _take(engine: Engine, command: Take) -> None:
 def changed(command: Change, customer: Customer, _now: int) -> Customer:
     customer = with_attributes(customer, command.attributes)
     for purpose, granted in command.consents.items():
-        customer = with_consent(customer, purpose, Consent(granted, command.at))
+        customer = with_consent(customer, purpose, Consent(granted, command.at * 1_000_000))
     return customer
 
 

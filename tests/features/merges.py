@@ -16,7 +16,8 @@ from msgspec.structs import asdict, replace
 
 from catalog.series import Aggregates, Kept, Series
 from features.commit import Commit, Committed, Known
-from features.customer import Consent, Contact, Customer, encode, with_attributes, with_consent, with_contacts
+from features.consents import with_consent
+from features.customer import Consent, Contact, Customer, encode, with_attributes, with_contacts
 from features.deadline import Deadline
 from features.events import Event, digest, pack_events
 from features.identity import Merge, merge, root_of
@@ -28,6 +29,7 @@ from rules.types import AttributeType
 
 STEPS = ("freezing", "frozen", "absorbing", "absorbed", "cleared")
 PATIENCE = 30.0
+SECOND = 1_000_000
 COUNT, SUM, LAST = 1, 2, 3
 _SERIES = (
     Series(COUNT, Kept.ADDED, "visit", None, None, 1_000_000_000, 0),
@@ -58,11 +60,11 @@ async def latest(store: CustomerStore, customer_id: str) -> Customer:
 
 
 async def stated(store: CustomerStore, customer_id: str, number: int) -> None:
-    """Attributes, a consent and a contact of their own."""
+    """Attributes, a consent and a contact of their own; so many seconds since 1970 it was stated."""
 
     def change(customer: Customer, now: int) -> Customer:
         customer = with_attributes(customer, {"name": customer_id, customer_id: number}, number)
-        customer = with_consent(customer, "news", Consent(number % 2 == 0, number, customer_id))
+        customer = with_consent(customer, "news", Consent(number % 2 == 0, number * SECOND, customer_id))
         contact = Contact(number, "hello", "web", "", "inbound", f"{number:032x}")
         return with_contacts(customer, (contact,))
 

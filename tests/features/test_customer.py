@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from features.consents import with_consent
 from features.customer import (
     EMPTY,
     Consent,
@@ -25,7 +26,6 @@ from features.customer import (
     micros,
     moment,
     with_attributes,
-    with_consent,
     with_contacts,
 )
 from tests.customers import SOME_DECISION, customer_of
@@ -98,28 +98,6 @@ def test_changes_are_a_merge_patch(before: dict[str, Any], changes: dict[str, An
     expected = {name: value for name, value in {**before, **changes}.items() if value is not None}
     assert after == replace(customer, attributes=expected)
     assert customer.attributes == before
-
-
-statements = st.builds(Consent, st.booleans(), st.integers(0, 3), st.sampled_from(["", "form"]))
-
-
-@given(st.lists(statements, min_size=1, max_size=6))
-def test_the_newest_statement_stands_and_of_the_same_time_the_refusal_in_any_order(told: list[Consent]) -> None:
-    def standing(order: list[Consent]) -> bool:
-        customer = EMPTY
-        for statement in order:
-            customer = with_consent(customer, "marketing", statement)
-        return customer.consents["marketing"].granted
-
-    newest = max(statement.at for statement in told)
-    expected = all(statement.granted for statement in told if statement.at == newest)
-    assert standing(told) is expected
-    assert standing(told[::-1]) is expected
-
-
-def test_purposes_are_apart() -> None:
-    customer = with_consent(EMPTY, "marketing", Consent(True, 9))
-    assert set(with_consent(customer, "service", Consent(False, 1)).consents) == {"marketing", "service"}
 
 
 @given(st.lists(st.integers(0, 20), max_size=12).map(sorted), st.integers(-1, 21), st.integers(0, 12))

@@ -7,7 +7,8 @@ from functools import partial
 
 import pytest
 
-from features.customer import Consent, Customer, with_attributes, with_consent
+from features.consents import with_consent
+from features.customer import Consent, Customer, with_attributes
 from features.errors import NotConnected
 from features.forgetting import Forgotten, forget
 from features.identity import merge, update

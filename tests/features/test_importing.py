@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from features.columns import BadRow, ImportRow
-from features.customer import EMPTY, Consent, Contact, Customer, with_consent
+from features.consents import with_consent
+from features.customer import EMPTY, Consent, Contact, Customer
 from features.deadline import Deadline
 from features.importing import import_customers
 from features.opening import open_store

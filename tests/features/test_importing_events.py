@@ -16,7 +16,8 @@ import features.importing_events
 from features.aggregates import values_at
 from features.applying import Sent
 from features.columns import ImportFileError
-from features.customer import Consent, Contact, Customer, moment, with_consent, with_contacts
+from features.consents import with_consent
+from features.customer import Consent, Contact, Customer, moment, with_contacts
 from features.deadline import Deadline
 from features.event_columns import EventColumns
 from features.identity import merge, update

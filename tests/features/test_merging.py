@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from catalog.series import Aggregates, Kept, Series
+from features.consents import DOUBT, with_consent, with_consent_now
 from features.customer import (
     Consent,
     Contact,
@@ -24,7 +25,6 @@ from features.customer import (
     decode,
     encode,
     with_attributes,
-    with_consent,
     with_contacts,
 )
 from features.events import Event
@@ -50,7 +50,8 @@ SERIES = {
 NAMES = "abc"
 
 times = st.integers(1, 40)
-statements = st.builds(Consent, st.booleans(), times, st.sampled_from(["", "form"]))
+moments = times.map(lambda number: number * DOUBT // 4)
+statements = st.builds(Consent, st.booleans(), moments, st.sampled_from(["", "form"]))
 events = st.tuples(st.sampled_from(sorted(SERIES)), times, st.integers(-3, 3))
 
 
@@ -62,7 +63,7 @@ def contact(number: int) -> Contact:
 @st.composite
 def profiles(draw: st.DrawFn, name: str) -> Profile:
     """Nobody has a contact of somebody else's; all else may be the same."""
-    customer = Customer(test=draw(st.booleans()), erased=draw(st.just(0) | times))
+    customer = Customer(test=draw(st.booleans()), erased=draw(st.just(0) | moments))
     values = st.dictionaries(st.sampled_from("xyz"), st.integers(0, 3), max_size=3)
     customer = with_attributes(customer, draw(values), draw(times))
     for purpose, statement in draw(st.lists(st.tuples(st.sampled_from("mn"), statements), max_size=4)):
@@ -165,10 +166,22 @@ def test_the_newest_statement_stands_of_the_same_time_the_refusal_and_the_others
     assert both.earlier == {"m": (Consent(False, 1), Consent(True, 2, "b"))}
 
 
+def test_of_two_in_force_the_refusal_stands_in_doubt_but_what_followed_a_no_of_its_own_still_does() -> None:
+    yes = Consent(True, 10 * DOUBT)
+    toggled = with_consent_now(Customer(consents={"m": Consent(False, yes.at - 1)}), "m", yes)
+    assert united(Profile("one", toggled), profile("two"), {}).consents["m"] == yes
+    for before, granted in ((1, False), (DOUBT, False), (DOUBT + 1, True)):
+        two = profile("two", consents={"m": Consent(False, yes.at - before, "two")})
+        assert united(Profile("one", toggled), two, {}).consents["m"].granted is granted
+
+
 def test_a_yes_from_before_either_was_erased_is_a_no() -> None:
     one = profile("one", consents={"m": Consent(True, 2), "n": Consent(True, 4)})
     both = united(one, profile("two", erased=3), {})
     assert (both.erased, both.consents) == (3, {"m": Consent(False, 2), "n": Consent(True, 4)})
+    # As with a no of then in the first place: it may have been made after the yes.
+    twice = profile("one", consents={"m": Consent(True, 4)}, earlier={"m": (Consent(True, 2),)})
+    assert united(twice, profile("two", erased=3), {}).consents == {"m": Consent(False, 2)}
 
 
 def test_a_contact_of_both_is_kept_once_with_what_came_of_it_in_either() -> None:

@@ -10,7 +10,8 @@ import pytest
 from features.cache import Cache
 from features.clock import ServerClock
 from features.commit import Commit, Committed, Moved
-from features.customer import EMPTY, Consent, Customer, encode, with_attributes, with_consent
+from features.consents import with_consent
+from features.customer import EMPTY, Consent, Customer, encode, with_attributes
 from features.deadline import Deadline
 from features.errors import CorruptState, OutOfTime, StoreTimeout
 from features.ledger import Ledger

@@ -19,7 +19,8 @@ from tests.history.operations import Outcome
 from tests.history.session import Session
 
 SHARED = 40  # request ids that everybody takes from at a time: several ask for the same at once
-BETWEEN_STATEMENTS = 0.6  # seconds; workers' clocks may be 0.25 off, so two closer ones could change places
+CALLER_OFF = 0.25  # seconds, of a client's clock, one way or the other
+AFTER_A_NO = 1.1  # seconds; a yes that follows sooner, by clocks that are as far off as they may be, might be the older
 
 
 class Workload(msgspec.Struct):
@@ -38,7 +39,8 @@ class Client:
         self._load = workload
         self._chance = random.Random(f"{workload.seed} {workload.name} {number}")
         name = f"{workload.name}-{number}"
-        self._session = Session(name, Path(workload.folder), workload.ports, self._chance)
+        off = self._chance.uniform(-CALLER_OFF, CALLER_OFF)
+        self._session = Session(name, Path(workload.folder), workload.ports, self._chance, off=off)
         self._mine = workload.mine[number]
         self._granted = dict.fromkeys(self._mine, False)
         self._stated = dict.fromkeys(self._mine, 0.0)
@@ -70,7 +72,7 @@ class Client:
             self._ask(worker)
 
     def _state(self, customer: str) -> None:
-        if time.monotonic() - self._stated[customer] < BETWEEN_STATEMENTS:
+        if not self._granted[customer] and time.monotonic() - self._stated[customer] < AFTER_A_NO:
             self._session.attribute(customer)
             return
         # More yes than no: where everything is refused, nothing can be counted wrongly.

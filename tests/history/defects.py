@@ -19,6 +19,7 @@ from tests.history.ways import (
     late_and_refused,
     past_all_windows,
     sent_twice,
+    withdrawn_by_another_clock,
     withdrawn_elsewhere,
 )  # fmt: skip
 
@@ -84,10 +85,19 @@ DEFECTS: Sequence[Defect] = (
     _defect(
         "consent stored as yes",
         "api/customer_changes.py",
-        "Consent(body.granted, min(made, now), body.source)",
-        "Consent(True, min(made, now), body.source)",
+        "Consent(body.granted, min(at, now), body.source)",
+        "Consent(True, min(at, now), body.source)",
         withdrawn_elsewhere,
         "consent",
+    ),
+    _defect(
+        "clocks taken to agree about consent",
+        "features/consents.py",
+        "DOUBT = 500_000",
+        "DOUBT = 0",
+        withdrawn_by_another_clock,
+        "latest",
+        "acknowledged",
     ),
     _defect(
         "one contact forgotten by compaction",

@@ -11,7 +11,7 @@ import json
 import random
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,20 @@ class Refused(Exception):  # noqa: N818 - as a caller sees it
 
 class Session:
     """`ports` are the workers'. With `chance`, some connections are cut as soon as the request has been sent. What is
-    not answered in `tries` is given up.
+    not answered in `tries` is given up. Its clock is `off` by so many seconds.
     """
 
     def __init__(
-        self, name: str, folder: Path, ports: Sequence[int], chance: random.Random | None = None, tries: int = TRIES
+        self,
+        name: str,
+        folder: Path,
+        ports: Sequence[int],
+        chance: random.Random | None = None,
+        tries: int = TRIES,
+        off: float = 0.0,
     ) -> None:
         self.name = name
+        self.off = off
         self._cuts, self._denied, self._sent = 0, 0, 0
         self._history = History(folder / f"{name}.jsonl")
         self._ports = ports
@@ -63,10 +70,14 @@ class Session:
         }
         return self._do(Kind.DECIDE, customer, key, ("POST", "/next-action", body), worker, tries=tries)
 
-    def consent(self, customer: str, granted: bool, worker: int = 0) -> Completed:
-        """The statement says when it was made, as any that may be sent again has to: so an older one undoes nothing."""
+    def consent(self, customer: str, granted: bool, worker: int = 0, dated: bool = True) -> Completed:
+        """The statement says when it was made, as any that may be sent again has to: so an older one undoes nothing. If
+        it isn't `dated` it follows what was stated before, however shortly.
+        """
         key = self._fresh("s")
-        body = {"granted": granted, "source": key, "at": datetime.now(UTC).isoformat()}
+        body: dict[str, Any] = {"granted": granted, "source": key}
+        if dated:
+            body["at"] = (datetime.now(UTC) + timedelta(seconds=self.off)).isoformat()
         path = f"/customers/{customer}/consents/marketing"
         return self._do(Kind.CONSENT, customer, key, ("PUT", path, body), worker, granted)
 

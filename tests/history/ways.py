@@ -85,7 +85,18 @@ def withdrawn_elsewhere(scene: Scene) -> None:
 
 def agreed_elsewhere(scene: Scene) -> None:
     acknowledged(scene.second.consent(scene.customer, False))
+    acknowledged(scene.first.consent(scene.customer, True, dated=False))
+    told_apart()
+    scene.ask(scene.second)
+
+
+def withdrawn_by_another_clock(scene: Scene) -> None:
+    """The yes is dated by a worker's clock that is ahead, as its caller's is; the no, which follows, by right ones."""
+    scene.ask(scene.first)  # so that no reply puts the clock right before the yes is dated
+    scene.cluster.workers[0].skew(Skew(0.2))
+    scene.first.off = 2.0
     acknowledged(scene.first.consent(scene.customer, True))
+    acknowledged(scene.second.consent(scene.customer, False))
     told_apart()
     scene.ask(scene.second)
 
