@@ -1,20 +1,24 @@
 """Lint: what loads, but can never do what it seems to say."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from catalog.contradictions import contradictory
 from catalog.expressions import GATES
 from catalog.models import ModelPropensity
 from catalog.nodes import Path
-from catalog.policies import Scope
-from catalog.report import Report
+from catalog.policy_lint import lint_budgets, lint_policies
+from catalog.quiet_hours import DAY, QuietHours, microseconds
+from catalog.report import Report, did_you_mean
 from catalog.spec import DEFAULT_CONTROL_PURPOSE, Catalog
 from catalog.template_checks import renders_bare
 from catalog.templates import has_markup
+from catalog.waiting import waiting_for_themselves
 from rules.checking import CheckedRule
+from rules.syntax import Call, Const, ListOf, Node
 
 _KNOWN_TREATMENT_KEYS = ("placements", "valid_for")
+_MINUTE = 60_000_000  # microseconds
 
 
 def lint(spec: Catalog, checked: Mapping[str, CheckedRule], report: Report, now: datetime | None) -> None:
@@ -26,11 +30,13 @@ def lint(spec: Catalog, checked: Mapping[str, CheckedRule], report: Report, now:
     for path, rule in checked.items():
         _lint_rule(tuple(path.split(".")), rule, report)
     _lint_aggregates(spec, report)
+    _lint_waiting(spec, checked, report)
     _lint_channels(spec, report)
+    _lint_preferred(spec, checked, report)
     _lint_placements(spec, report)
     _lint_purposes(spec, report)
-    _lint_policies(spec, report)
-    _lint_budgets(spec, report)
+    lint_policies(spec, checked, report)
+    lint_budgets(spec, report)
     _lint_models(spec, report)
     _lint_fallback(spec, report)
 
@@ -108,6 +114,16 @@ def _lint_rule(path: Path, rule: CheckedRule, report: Report) -> None:
         report.warning("always", path, f"`{path[-1]}` is true for every {whose}: it decides nothing")
 
 
+def _lint_waiting(spec: Catalog, checked: Mapping[str, CheckedRule], report: Report) -> None:
+    gates = {
+        name: [checked[f"actions.{name}.{gate}"].tree for gate in GATES if getattr(action, gate) is not None]
+        for name, action in spec.actions.items()
+    }
+    for name in waiting_for_themselves(gates):
+        message = f"`{name}` waits for a contact that only comes after it: nobody is ever the first to get it"
+        report.warning("waits-for-itself", ("actions", name), message, at_key=True)
+
+
 def _lint_aggregates(spec: Catalog, report: Report) -> None:
     for name, aggregate in spec.aggregates.items():
         if aggregate.window is not None and aggregate.window == aggregate.step:
@@ -117,9 +133,42 @@ def _lint_aggregates(spec: Catalog, report: Report) -> None:
 
 def _lint_channels(spec: Catalog, report: Report) -> None:
     used = {channel for _, _, channel, _ in spec.treatments()}
-    for name in spec.channels:
+    for name, channel in spec.channels.items():
         if name not in used:
             report.warning("unused-channel", ("channels", name), f"no treatment uses channel `{name}`", at_key=True)
+        if channel.quiet_hours is not None and _open(channel.quiet_hours) == _MINUTE:
+            message = (
+                f"`quiet_hours` leave one minute of the day: to send nothing through `{name}`, "
+                "give a contact policy a limit of 0"
+            )
+            report.warning("always-quiet", ("channels", name, "quiet_hours"), message)
+
+
+def _open(hours: QuietHours) -> int:
+    """How long in a day it isn't quiet, in microseconds; more than none, as they don't begin when they end."""
+    return (microseconds(hours.from_) - microseconds(hours.to)) % DAY
+
+
+def _lint_preferred(spec: Catalog, checked: Mapping[str, CheckedRule], report: Report) -> None:
+    rule = checked.get("preferred_channel")
+    names = dict.fromkeys(_written(rule.tree)) if rule is not None else {}
+    for name in names:
+        if name and name not in spec.channels:  # "" says that none is preferred
+            message = f"`{name}` is not a declared channel{did_you_mean(name, spec.channels)}"
+            report.warning("no-channel", ("preferred_channel",), message)
+
+
+def _written(tree: Node) -> Iterator[str]:
+    """The names that stand in `tree` as its value, or as one that it may come to."""
+    match tree:
+        case Const(value=str(name)):
+            yield name
+        case ListOf(items=items):
+            for item in items:
+                yield from _written(item)
+        case Call(function="_?_:_", args=(_, then, otherwise)):
+            yield from _written(then)
+            yield from _written(otherwise)
 
 
 def _lint_placements(spec: Catalog, report: Report) -> None:
@@ -143,37 +192,6 @@ def _lint_purposes(spec: Catalog, report: Report) -> None:
         if purpose not in named:
             message = f"no channel or action has the purpose `{purpose}`"
             report.warning("unused-purpose", ("purposes", str(place)), message)
-
-
-def _lint_policies(spec: Catalog, report: Report) -> None:
-    for name, policy in spec.contact_policies.items():
-        path = ("contact_policies", name)
-        if policy.limit == 0:
-            message = f"`limit` is 0: what `{name}` covers is never chosen"
-            report.warning("limit-zero", (*path, "limit"), message)
-        _lint_scope(spec, path, policy.scope, "every contact on every channel", report)
-
-
-def _lint_budgets(spec: Catalog, report: Report) -> None:
-    for name, budget in spec.budgets.items():
-        path = ("budgets", name)
-        if budget.limit == 0:
-            message = f"`limit` is 0: what `{name}` covers is never chosen"
-            report.warning("limit-zero", (*path, "limit"), message)
-        _lint_scope(spec, path, budget.scope, "every contact of every customer", report)
-
-
-def _lint_scope(spec: Catalog, path: Path, scope: Scope, everything: str, report: Report) -> None:
-    name = path[-1]
-    if scope.unlimited:
-        message = f"`{name}` has no scope: it counts and holds back {everything}"
-        report.warning("unscoped", path, message, at_key=True)
-    elif not any(
-        scope.covers(spec.channels[channel].direction, channel, action.group, action_name)
-        for action_name, action, channel, _ in spec.treatments()
-        if channel in spec.channels
-    ):
-        report.warning("covers-nothing", (*path, "scope"), f"no treatment falls in the scope of `{name}`", at_key=True)
 
 
 def _lint_models(spec: Catalog, report: Report) -> None:

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from catalog.fields import Declared, must
 
+DAY = 24 * 3600 * 1_000_000  # microseconds
 _TIME = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 
 
