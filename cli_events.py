@@ -50,6 +50,7 @@ NOTES = {
     "unknown_type": "of types that the catalog doesn't declare",
     "too_old": "older than any window",
     "no_contact": "that answer no known contact",
+    "no_decision": "that name an action, and answer no contact, as they name no decision",
 }
 
 

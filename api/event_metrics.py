@@ -9,7 +9,7 @@ from api.durations import Durations
 from api.event_answers import REFUSED, STORED, EventAnswer
 
 OTHER = "other"
-UNKNOWN_TYPE, LATE = "unknown_type", "late"
+UNKNOWN_TYPE, LATE, UNANSWERING = "unknown_type", "late", ("no_contact", "no_decision")
 
 
 class EventCounts:
@@ -22,10 +22,14 @@ class EventCounts:
         self._late = Counter(
             "tino_events_late", "Events by which a contact counts though its answer had expired.", registry=registry
         )
+        self._unanswering = Counter(
+            "tino_events_unanswering", "Outcomes that answer no contact, by why.", ("note",), registry=registry
+        )
         self._durations = Durations("tino_events_seconds", "From a request's body to its answer.", registry)
         self._told: Tally[str] = Tally()
         self._stored: Tally[str] = Tally()
         self._refused: Tally[str] = Tally()
+        self._answered_nothing: Tally[str] = Tally()
         self._were_late = 0
 
     def answered(self, told: Sequence[EventAnswer], types: Sequence[str], seconds: float) -> None:
@@ -35,7 +39,9 @@ class EventCounts:
         for each, kind in zip(told, types, strict=True):
             if each.status == STORED:
                 self._stored[OTHER if UNKNOWN_TYPE in each.notes else kind] += 1
-                self._were_late += LATE in each.notes
+                if each.notes:
+                    self._were_late += LATE in each.notes
+                    self._answered_nothing.update(note for note in each.notes if note in UNANSWERING)
             elif each.status == REFUSED:
                 self._refused[each.code] += 1
 
@@ -44,6 +50,7 @@ class EventCounts:
             (self._events, self._told),
             (self._types, self._stored),
             (self._codes, self._refused),
+            (self._unanswering, self._answered_nothing),
         ):
             for label, count in tally.items():
                 counter.labels(label).inc(count)

@@ -5,7 +5,7 @@ decision it names.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -43,7 +43,8 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     """What became of an event. `status` is stored, duplicate or refused; a refusal has a stable `code`, the JSON
     pointer of the field and says in `detail` what would be right. `notes` are told of stored ones: `unknown_type` (the
     catalog doesn't declare it), `too_old` (no window reaches back to it), `no_contact` (there is none that it answers),
-    `late` (from it on a contact counts in a limit, but its answer had expired before).
+    `no_decision` (it names an action, and answers none, as it names no decision), `late` (from it on a contact counts
+    in a limit, but its answer had expired before).
     """
 
     status: str
@@ -110,12 +111,19 @@ def _answering(plan: Plan, customer: Customer, event: Event) -> tuple[Customer, 
     aggregates = plan.aggregates
     if event.type not in aggregates.outcomes:
         return customer, () if event.type in aggregates.declared else ("unknown_type",)
-    if not event.decision_id and event.type not in NO_MORE:
-        return customer, ()
+    if not event.decision_id:
+        if event.type in NO_MORE:
+            customer, _ = answered(customer, event, plan)
+        return customer, ("no_decision",) if names_action(event.properties) else ()
     customer, found = answered(customer, event, plan)
     if found.late:
         return customer, ("late",)
-    return customer, () if found.any or not event.decision_id else ("no_contact",)
+    return customer, () if found.any else ("no_contact",)
+
+
+def names_action(properties: Mapping[str, Any]) -> bool:
+    """Whether an outcome with these is meant to answer a contact, though it may not say by which decision."""
+    return properties.get("action") is not None or properties.get("treatment") is not None
 
 
 def _happened(sent: Sent, now: int) -> int:

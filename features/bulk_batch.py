@@ -116,12 +116,26 @@ class Batch:
     @cached_property
     def answering(self) -> Mask:
         """Events that answer a contact, or take a consent back."""
-        outcome = np.array([kind in self.aggregates.outcomes for kind in self.types.made], dtype=bool)
         final = np.array([kind in NO_MORE for kind in self.types.made], dtype=bool)
-        named = np.array([bool(decision) for decision in self._decision_ids.made], dtype=bool)
-        decided = named[self._decisions.codes] if len(named) else np.zeros(self._size, dtype=bool)
-        found: Mask = outcome[self.kinds.codes] & (final[self.kinds.codes] | decided)
+        found: Mask = self._outcomes & (final[self.kinds.codes] | self._decided)
         return found
+
+    @cached_property
+    def undecided(self) -> Mask:
+        """Outcomes that name no decision, and so answer no contact."""
+        found: Mask = self._outcomes & ~self._decided
+        return found
+
+    @cached_property
+    def _outcomes(self) -> Mask:
+        outcome = np.array([kind in self.aggregates.outcomes for kind in self.types.made], dtype=bool)
+        found: Mask = outcome[self.kinds.codes]
+        return found
+
+    @cached_property
+    def _decided(self) -> Mask:
+        named = np.array([bool(decision) for decision in self._decision_ids.made], dtype=bool)
+        return named[self._decisions.codes] if len(named) else np.zeros(self._size, dtype=bool)
 
     @cached_property
     def unknown(self) -> Mask:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from catalog.plan import Plan
-from features.applying import Sent, apply_events
+from features.applying import Sent, apply_events, names_action
 from features.bulk_batch import Batch
 from features.bulk_coded import Ints
 from features.bulk_series import deltas, readers, too_old
@@ -56,7 +56,11 @@ class Pieces:
         piece_of[self.order] = self._pieces
         self._deltas = deltas(batch, found, piece_of, self.count)
         self._answering = batch.answering[self.order]
-        self._notes = {"unknown_type": batch.unknown[self.order], "too_old": self._late(found)[self.order]}
+        self._notes = {
+            "unknown_type": batch.unknown[self.order],
+            "too_old": self._late(found)[self.order],
+            "no_decision": self._undecided(),
+        }
 
     def __iter__(self) -> Iterator["Piece"]:
         """The first of each customer, then the second of each, and so on."""
@@ -97,6 +101,14 @@ class Pieces:
             fed[rows] = True
             in_time[rows[~too_old(series, self.batch.at[rows], self.batch.now)]] = True
         return fed & ~in_time
+
+    def _undecided(self) -> Any:
+        """Outcomes that name an action, and no decision."""
+        found = self.batch.undecided[self.order]
+        for row in np.flatnonzero(found).tolist():
+            (properties,) = self._sent(row, row + 1)
+            found[row] = names_action(properties)
+        return found
 
     def sent(self, customer_id: str, begin: int, end: int) -> list[Sent]:
         """Those in `order` from `begin` to `end`, as if each had been sent."""

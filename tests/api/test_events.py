@@ -182,6 +182,8 @@ def test_notes(post: Post, customer_id: str) -> None:
     assert post(purchase(customer_id, 2, at="2001-01-01T00:00:00Z"))["notes"] == ["too_old"]
     click = {"id": "c-1", "customer_id": customer_id, "type": "click", "decision_id": "0" * 32}
     assert post(click)["notes"] == ["no_contact"]
+    of_an_action = {"id": "c-2", "customer_id": customer_id, "type": "click", "properties": {"action": "welcome"}}
+    assert post(of_an_action)["notes"] == ["no_decision"]
 
 
 def test_outcomes_find_their_contact(server: Server, post: Post, customer_id: str) -> None:

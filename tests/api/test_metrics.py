@@ -68,6 +68,16 @@ def test_what_was_seen_too_late_is_counted() -> None:
         assert value(metrics.text().decode(), "tino_events_late_total") == 2
 
 
+def test_outcomes_that_answer_no_contact_are_counted() -> None:
+    metrics = Metrics()
+    notes = [(), ("no_contact",), ("too_old", "no_decision"), ("no_decision",), ("unknown_type",)]
+    metrics.events.answered([EventAnswer(str(n), "stored", notes=each) for n, each in enumerate(notes)], ["x"] * 5, 0.1)
+    for _ in range(2):
+        text = metrics.text().decode()
+        assert value(text, 'tino_events_unanswering_total{note="no_contact"}') == 1
+        assert value(text, 'tino_events_unanswering_total{note="no_decision"}') == 2
+
+
 def test_requests_are_counted(server: Server, client: httpx.Client, customer_id: str) -> None:
     name = 'tino_decisions_total{reason="ranked",status="decided"}'
     before = value(client.get("/metrics").text, name)

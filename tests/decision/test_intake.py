@@ -283,10 +283,15 @@ async def test_an_answer_to_a_contact_is_kept_with_it(engine: Engine, intake: In
             Sent("e-3", type="conversion", at=7, properties={"value": 1}, **answer),
             Sent("e-4", type="click", properties={"action": "another"}, **answer),
             Sent("e-5", "c-1", "click", decision_id="0" * 32),
+            Sent("e-6", "c-1", "click", properties={"action": body["actions"][0]["action"]}),
+            Sent("e-7", "c-1", "unsubscribed", properties={"treatment": body["actions"][0]["treatment"]}),
+            Sent("e-8", "c-1", "click", properties={"action": None, "channel": "email"}),
+            Sent("e-9", "c-1", "click"),
         ],
         PATIENT,
     )
-    assert [each.notes for each in results] == [(), (), (), ("no_contact",), ("no_contact",)]
+    unanswering = [("no_contact",), ("no_contact",), ("no_decision",), ("no_decision",)]
+    assert [each.notes for each in results] == [(), (), (), *unanswering, (), ()]
     (contact,) = (await known(engine.store)).contacts
     assert contact.responses == (Response("conversion", 7, 9, 2, 13_500_000), Response("impression", 5, 5, 1, 0))
 

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -219,14 +220,32 @@ async def test_an_outcome_answers_its_contact(tmp_path: Path, store: CustomerSto
         {"customer_id": "a", "type": "click", "at": at, "decision_id": "0" * 32},
         {"customer_id": "a", "type": "purchase", "at": at, "properties": {"amount": 2}},
         {"customer_id": "a", "type": "unheard of", "at": at},
+        {"customer_id": "a", "type": "click", "at": at, "properties": {"action": "hello"}},
     ]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     run = Import(store, PLAN, file, EventColumns(PLAN.aggregates.declared), tmp_path)
     tally = await run.run(lambda count: None, lambda: logged(store))
-    assert (tally["stored"], tally["no_contact"], tally["unknown_type"]) == (4, 1, 1)
+    assert (tally["stored"], tally["no_contact"], tally["no_decision"], tally["unknown_type"]) == (5, 1, 1, 1)
     customer: Customer = (await store.snapshot("a", Deadline(5), fresh=True)).customer
     assert [each.kind for each in customer.log[0].responses] == ["click"]
     assert (await totals(store))["a"] == (1, 2.0)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("own", ["", "properties"])
+async def test_outcomes_that_name_no_decision_are_counted(tmp_path: Path, store: CustomerStore, own: str) -> None:
+    """Those that name an action, be it in a column or among properties of their own."""
+    at = moment(store.clock.now()).isoformat()
+    said: list[dict[str, Any]] = [{"action": "hello"}, {"treatment": "hello/email"}, {"channel": "email"}, {}]
+    rows = [
+        {"customer_id": f"c-{number}", "type": kind, "at": at} | ({own: named} if own else named)
+        for number, (kind, named) in enumerate((kind, named) for kind in ("click", "purchase") for named in said)
+    ]
+    file = tmp_path / "events.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = Import(store, PLAN, file, EventColumns(PLAN.aggregates.declared), tmp_path)
+    tally = await run.run(lambda count: None, lambda: logged(store))
+    assert (tally["stored"], tally["no_decision"]) == (8, 2)
 
 
 @pytest.mark.anyio
