@@ -1,9 +1,10 @@
 """A worker and the catalog in force: it joins with one, follows when the pointer moves, and says what it serves.
 
-Five times a second the worker looks at the pointer, once a second it renews its entry among the workers. When the
-pointer has moved, the new plan is built in a thread, put in the place of the old one between two decisions, and
-confirmed when every decision that began with the old one has ended: the entry that confirms goes through the same
-connection as their commits, and so comes after them. From then on nothing is decided by the old catalog any more.
+Five times a second the worker looks at the pointer, and at the clock of the data, which may have been set ahead; once a
+second it renews its entry among the workers. When the pointer has moved, the new plan is built in a thread, put in the
+place of the old one between two decisions, and confirmed when every decision that began with the old one has ended: the
+entry that confirms goes through the same connection as their commits, and so comes after them. From then on nothing is
+decided by the old catalog any more.
 """
 
 import asyncio
@@ -23,6 +24,8 @@ from catalog.loading import LoadedCatalog
 from catalog.plan import Plan
 from decision.engine import Engine
 from features.catalogs import NOTHING, CatalogStore, Pointer
+from features.clock_following import follow_clock
+from features.customer import moment
 from features.errors import StoreError
 from features.workers import Entry, Lease, Workers
 from models.errors import ModelError
@@ -82,6 +85,8 @@ class Following:
         """Runs until cancelled."""
         while True:
             try:
+                if await follow_clock(engine.store):
+                    _log.info("the clock was set", stands=moment(engine.store.clock.now()).isoformat())
                 pointer = await self._look()
                 if pointer != self._served and pointer.epoch != self._refused.refused and self._switching is None:
                     self._switching = asyncio.create_task(self._switch(engine, pointer))

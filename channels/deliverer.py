@@ -2,7 +2,8 @@
 
     1  taken      an entry is ours for a while (channels.outbox); one that is held is put off until quiet hours are over
     2  asked      has it been sent already, by somebody who was killed before 6? Then on to 5
-    3  looked at  the customer's state, fresh, and the catalog in force: may it be sent now? (decision.release)
+    3  looked at  the clock of the data, the customer's state, fresh, and the catalog in force: may it be sent now?
+                  (decision.release)
     4  sent       the adapter has it
     5  recorded   what became of it is an event of the customer: `delivered`, or `failed` with the reason; of who was
                   erased since the decision, nothing is written (channels.recording)
@@ -34,6 +35,7 @@ from decision.release import Unsent, put_off, released
 from features import applying
 from features.absorbing import write
 from features.cache import Snapshot
+from features.clock_following import follow_clock
 from features.commit import Committed
 from features.customer import moment
 from features.deadline import Deadline
@@ -98,6 +100,7 @@ class Deliverer:
         Raises NothingInForceError, BundleError, StoreError, OSError: what was in hand then is taken again later.
         """
         count = 0
+        await follow_clock(self._store)
         for partition in range(self._outbox.partitions):
             began = self._time()
             now, taken = await self._outbox.take(partition)
@@ -177,6 +180,7 @@ class Deliverer:
             return None
         self._step("asked")
         looked = self._time()
+        await follow_clock(self._store)  # else what others hold by the clock as it is now would go
         root, snapshot = await root_of(self._store, message.customer_id, Deadline(SECONDS), fresh=True)
         now = self._store.now_for(snapshot)
         release = released(self._in_force.plan, snapshot.customer, message.outgoing, now)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from features.cache import Cache
 from features.clock import ServerClock
+from features.clock_following import CLOCK, offset_in
 from features.customer import micros, moment
 from features.durable import check_durable, parse_info
 from features.errors import LayoutMismatch
@@ -54,9 +55,9 @@ async def settle_clock(link: Link, now: str | None, keep: bool = True) -> int:
     clock belongs to the data, as all workers must count in the same time. It is never set back, because contacts that
     lie in the future would look like ones that haven't happened. `keep` False only looks: a dry run sets no clock.
     """
-    kept = await link.ask("HGET", META, "clock", within=WITHIN)
-    text, _, offset_text = kept.decode().rpartition("|") if kept is not None else ("", "", "0")
-    offset = int(offset_text)
+    kept = await link.ask("HGET", META, CLOCK, within=WITHIN)
+    text, _, _ = kept.decode().rpartition("|") if kept is not None else ("", "", "")
+    offset = 0 if kept is None else offset_in(kept)
     if kept is None and now is None:
         now = REAL_TIME  # written down, so that a later one can't be set back
     if now is None or now == text:
@@ -67,7 +68,7 @@ async def settle_clock(link: Link, now: str | None, keep: bool = True) -> int:
         stands = moment(server + offset).isoformat(timespec="seconds")
         raise LayoutMismatch(f"the clock of this data stands at {stands} and can't be set back: use other data")
     if keep:
-        await link.ask("HSET", META, "clock", f"{now}|{wanted}", within=WITHIN)
+        await link.ask("HSET", META, CLOCK, f"{now}|{wanted}", within=WITHIN)
     return wanted
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from features.forgetting import forget
 from features.keys import META
 from features.store import CustomerStore
 from tests.channels.conftest import At
-from tests.channels.desk import CATALOG, NOON, PATIENT, Desk
+from tests.channels.desk import CATALOG, EVENING, MORNING, NOON, PATIENT, Desk
 
 pytestmark = pytest.mark.anyio
 
@@ -253,6 +254,29 @@ async def test_a_state_from_a_later_time_keeps_nobody_else_waiting(at: At) -> No
         await deliver_once(deliverer)
         assert (len(adapter.sent), deliverer.tally.later, await desk.left()) == (1, 1, (1, 1))
         assert desk.said[-1].endswith("the server's clock stands before this customer's last commit")
+
+
+@pytest.mark.parametrize("moment", ["taken", "asked"])
+async def test_a_clock_that_is_set_ahead_is_followed(at: At, moment: str) -> None:
+    """What was decided at noon is looked at where it is night by now: before anything is taken, or right before."""
+    async with at(NOON) as desk, AsyncExitStack() as stack:
+        await ready(desk, "email")
+
+        class Waiting(Told):
+            async def was_sent(self, message_id: str) -> bool:
+                if moment == "asked" and not deliverer.tally.held:
+                    await stack.enter_async_context(at(EVENING))
+                return await super().was_sent(message_id)
+
+        adapter = Waiting()
+        deliverer = desk.deliverer(adapter)
+        if moment == "taken":
+            await stack.enter_async_context(at(EVENING))
+        await deliver_once(deliverer)
+        assert (adapter.sent, deliverer.tally.held, await desk.left()) == ([], 1, (1, 1))
+        await stack.enter_async_context(at(MORNING))
+        await deliver_once(deliverer)
+        assert (adapter.sent, await desk.left()) == (["news/email"], (0, 0))
 
 
 async def test_where_no_catalog_is_in_force_nothing_is_sent(at: At) -> None:
