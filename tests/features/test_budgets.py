@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 import signal
 from collections.abc import Awaitable, Callable
 from datetime import UTC
@@ -24,6 +23,7 @@ from features.keys import Layout, budget_key, open_layout
 from features.ledger import Ledger
 from features.link import Link
 from features.redis_server import EmbeddedRedis
+from tests.on_disk import copy_log, put_back
 
 pytestmark = pytest.mark.anyio
 
@@ -174,7 +174,7 @@ async def test_whoever_dies_while_a_partition_brings_back(
 @pytest.mark.parametrize("back", [False, True], ids=["to the partition", "from it"])
 async def test_a_transfer_ends_with_the_power(tmp_path: Path, back: bool) -> None:
     """Redis loses the first step with its power. The worker, held up meanwhile, believes it done and goes on."""
-    budget, log = daily(40), tmp_path / "redis" / "appendonly.aof"
+    budget = daily(40)
     server = EmbeddedRedis.start(tmp_path)
     link = Link(server.url)
     layout = await open_layout(link)
@@ -183,13 +183,13 @@ async def test_a_transfer_ends_with_the_power(tmp_path: Path, back: bool) -> Non
         given = await held_up.give(3, 40, 20)
         assert given
         await held_up.hand_over(3, given)
-    shutil.copyfile(log, tmp_path / "on disk")
+    copy_log(tmp_path, tmp_path / "on disk")
     transfer = await (held_up.withdraw(3) if back else held_up.give(3, 40, 20))
     assert transfer
     owed = (await link.connection(10)).call("BLPOP", "nothing", 0)
     os.kill(server.pid, signal.SIGKILL)
     server.stop()
-    shutil.copyfile(tmp_path / "on disk", log)
+    put_back(tmp_path / "on disk", tmp_path)
     with EmbeddedRedis.start(tmp_path):
         with pytest.raises(StoreError):
             await owed  # so the worker has heard that its connection broke; it opens another

@@ -3,7 +3,6 @@ for the histories. It can be done every harm to, and puts down when.
 """
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from features.redis_server import EmbeddedRedis
 from tests.history.operations import Loss, now
 from tests.history.proxy import Proxy
 from tests.history.worker import Skew
+from tests.on_disk import copy_log, put_back
 
 ROOT = Path(__file__).parents[2]
 _LOST_COMMITS = "tino_lost_commits_total"
@@ -136,14 +136,14 @@ class Cluster:
 
     def copy_data(self) -> tuple[Path, int]:
         """A copy of what is on disk, and a time: all that was acknowledged before is in it."""
-        since, copy = now(), self.folder / "older.aof"
-        shutil.copyfile(self._aof, copy)
+        since, copy = now(), self.folder / "older"
+        copy_log(self.data, copy)
         return copy, since
 
     def lose_power(self, copy: Path, since: int) -> None:
         """Redis comes back with what `copy` holds; the workers know nothing of it."""
         self.kill_redis()
-        shutil.copyfile(copy, self._aof)
+        put_back(copy, self.data)
         self.losses.append(Loss(since, now()))
         self.start_redis()
 
@@ -152,10 +152,6 @@ class Cluster:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._ending.close()
-
-    @property
-    def _aof(self) -> Path:
-        return self.data / "redis" / "appendonly.aof"
 
     def _stop_redis(self) -> None:
         self.redis.stop()  # the one of then, not of now
