@@ -1,8 +1,13 @@
 """Where a Redis is, read from its URL.
 
 redis://[[username]:password@]host[:port][/database]
-rediss://…                                  the same over TLS; ?ssl_ca_certs=/path/to/ca.pem for a private authority
+rediss://…                                  the same over TLS, with options
+    ?ssl_ca_certs=/path/to/ca.pem               for a private authority; absent: the system's
+    &ssl_certfile=/path/to/client.pem           where Redis asks for a certificate of ours
+    &ssl_keyfile=/path/to/client.key            its key, unless the same file has it
 unix://[[username]:password@]/path/to.sock[?db=database]
+
+The options are named as redis-py names them. None of them makes a certificate or a host's name go unchecked.
 """
 
 from __future__ import annotations
@@ -11,7 +16,8 @@ import ssl
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-_OPTIONS = {"redis": {"db"}, "rediss": {"db", "ssl_ca_certs"}, "unix": {"db", "password"}}
+_TLS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_OPTIONS = {"redis": {"db"}, "rediss": {"db", *_TLS}, "unix": {"db", "password"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ def parse_url(url: str) -> Address:
     username, password = unquote(parts.username or ""), unquote(parts.password or "") or options.get("password", "")
     if parts.scheme == "unix":
         return _unix(parts, username, password, options)
-    tls = ssl.create_default_context(cafile=options.get("ssl_ca_certs")) if parts.scheme == "rediss" else None
+    tls = _tls(*map(options.get, _TLS)) if parts.scheme == "rediss" else None
     database = _database(options.get("db") or parts.path.strip("/"))
     return Address("", parts.hostname or "localhost", parts.port or 6379, username, password, database, tls)
 
@@ -59,3 +65,31 @@ def _database(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise ValueError(f"the database in a Redis URL is a number, not {text!r}")
     return int(text)
+
+
+def _tls(authority: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
+    """TLS by the files that were named. Raises ValueError, which says which of them won't do."""
+    try:
+        context = ssl.create_default_context(cafile=authority)
+    except OSError as error:
+        raise ValueError(f"ssl_ca_certs: {authority}: {_why(error, 'has no certificates in PEM')}") from None
+    if certificate is None:
+        if key is not None:
+            raise ValueError(f"ssl_keyfile: {key}: it belongs to no certificate, as there is no ssl_certfile")
+        return context
+    try:
+        context.load_cert_chain(certificate, key, _no_password)
+    except OSError as error:
+        files, wanted = f"{certificate} and {key or 'its key'}", "are not a certificate and its own key, in PEM"
+        raise ValueError(f"ssl_certfile: {files}: {_why(error, wanted)}") from None
+    return context
+
+
+def _why(error: OSError, wanted: str) -> str:
+    # What OpenSSL says of its own, such as "[SSL] PEM lib (_ssl.c:3895)", helps nobody.
+    return wanted if isinstance(error, ssl.SSLError) else str(error.strerror)
+
+
+def _no_password() -> str:
+    """Else OpenSSL asks at the terminal, and a service waits there for ever."""
+    raise ValueError("ssl_keyfile: the key is encrypted, and nobody is there to type its password")

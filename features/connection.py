@@ -115,7 +115,7 @@ class Connection(asyncio.Protocol):
             connection.abort(f"could not connect to {address}")
             if isinstance(error, RedisReplyError):
                 raise
-            raise NotConnected(f"no connection to Redis at {address}: {error or type(error).__name__}") from error
+            raise NotConnected(f"no connection to Redis at {address}: {_why(error, address)}") from error
         except asyncio.CancelledError:
             connection.abort("connecting was given up")
             raise
@@ -128,8 +128,12 @@ class Connection(asyncio.Protocol):
             await self.loop.create_connection(lambda: self, address.host, address.port, ssl=address.tls)
 
     async def _introduce(self, address: Address) -> None:
-        if address.password:
-            await self.call("AUTH", *filter(None, (address.username, address.password)))
+        if address.username:  # who has no password gives any, or would be taken for the default user
+            await self.call("AUTH", address.username, address.password)
+        elif address.password:
+            await self.call("AUTH", address.password)
+        elif address.tls is not None:
+            await self.call("PING")  # a server that misses our certificate says so only after TLS is up
         if address.database:
             await self.call("SELECT", address.database)
 
@@ -227,6 +231,12 @@ class Connection(asyncio.Protocol):
         self._transport = None
         if not self._closed.done():
             self._closed.set_result(None)
+
+
+def _why(error: Exception, address: Address) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time" if address.tls is None else "no answer in time; does it speak TLS?"
+    return str(error) or type(error).__name__
 
 
 def _settle(future: asyncio.Future[Reply], reply: Reply) -> None:

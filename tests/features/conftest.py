@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -16,6 +12,7 @@ from features.ledger import SCRIPT, Ledger
 from features.link import Link
 from features.redis_binary import find_binary
 from features.redis_server import EmbeddedRedis
+from tests.features.on_tcp import start_on_tcp
 
 PASSWORD = "p@ss/word: 1"
 
@@ -33,28 +30,10 @@ def unix_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def tcp_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    process, port = _start_on_tcp(tmp_path_factory.mktemp("tcp"))
+    process, port = start_on_tcp(find_binary(), tmp_path_factory.mktemp("tcp"), "--requirepass", PASSWORD)
     yield f"redis://:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/2"
     process.terminate()
     process.wait()
-
-
-def _start_on_tcp(directory: Path) -> tuple[subprocess.Popen[bytes], int]:
-    # redis-server cannot let the system choose: between asking for a free port and using it another may take it.
-    for _ in range(10):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        words = f"--port {port} --bind 127.0.0.1 --appendonly yes --dir {directory} --logfile {directory}/log".split()
-        process = subprocess.Popen([find_binary(), *words, "--save", "", "--requirepass", PASSWORD])
-        while process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=5).close()
-            except ConnectionRefusedError:
-                time.sleep(0.01)
-            else:
-                return process, port
-    raise RuntimeError(f"no redis-server on TCP: {(directory / 'log').read_text()}")
 
 
 @pytest.fixture(params=["unix", "tcp"])
