@@ -1,21 +1,16 @@
-"""A few blocking questions to a Redis on a unix socket, before there is an event loop to ask in.
-
-By a socket and hiredis's parser: to import redis-py takes longer than all else that a short command asks of Redis.
-"""
+"""A few blocking questions to a Redis on a unix socket, before there is an event loop to ask in; by redis-py."""
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Any
 
-import hiredis
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from features.durable import parse_info
 from features.errors import NotConnected, RedisReplyError, RedisServerError, reply_error
-
-_NOTHING = object()
-_AT_A_TIME = 65_536
 
 
 def answers(path: Path) -> bool:
@@ -46,24 +41,14 @@ def pid(path: Path) -> int:
 
 def ask(path: Path, *args: str, seconds: float = 5.0) -> Any:
     """The reply as Redis gave it. Raises NotConnected, RedisReplyError."""
+    client = redis.Redis(
+        unix_socket_path=str(path), socket_timeout=seconds, protocol=2, retry=Retry(NoBackoff(), 0), driver_info=None
+    )
+    client.response_callbacks.clear()
     try:
-        with socket.socket(socket.AF_UNIX) as connected:
-            connected.settimeout(seconds)
-            connected.connect(str(path))
-            connected.sendall(hiredis.pack_command(args))  # type: ignore[arg-type]  # its own types allow one word only
-            reply = _reply(connected)
-    except (OSError, hiredis.HiredisError) as error:
-        raise NotConnected(f"no Redis at {path}: {error or type(error).__name__}") from error
-    if isinstance(reply, RedisReplyError):
-        raise reply
-    return reply
-
-
-def _reply(connected: socket.socket) -> Any:
-    reader = hiredis.Reader(replyError=reply_error, notEnoughData=_NOTHING)
-    while (reply := reader.gets()) is _NOTHING:
-        received = connected.recv(_AT_A_TIME)
-        if not received:
-            raise ConnectionResetError("the connection was closed")
-        reader.feed(received)
-    return reply
+        with client:
+            return client.execute_command(*args)  # type: ignore[no-untyped-call]
+    except (redis.BusyLoadingError, redis.ResponseError) as error:
+        raise reply_error(str(error)) from error
+    except redis.RedisError as error:
+        raise NotConnected(f"no Redis at {path}: {error}") from error
