@@ -28,7 +28,7 @@ from catalog.loading import LoadedCatalog, load_catalog
 from decision.engine import Engine
 from decision.request import NextActionRequest
 from features.catalogs import CatalogStore
-from features.errors import Loading, NotConnected, StoreError, Uncertain
+from features.errors import LayoutMismatch, Loading, NotConnected, StoreError, Uncertain
 from features.opening import open_store
 from features.redis_server import EmbeddedRedis
 from features.store import CustomerStore
@@ -171,10 +171,14 @@ class Service:
                 await self._open(worker, settings, own, url)
             except _NOT_YET as error:
                 worker.waiting_for = f"Redis does not answer: {error}"
-            except (StoreError, ModelError, ValueError, OSError) as error:
+            except (LayoutMismatch, ModelError, ValueError, OSError) as error:
                 worker.waiting_for = str(error)
                 _log.error("this Redis can't be used", error=str(error))
                 return
+            except StoreError as error:  # a replica still, full, without some right: it may pass
+                if worker.waiting_for != str(error):
+                    _log.warning("this Redis can't be used yet", error=str(error))
+                worker.waiting_for = str(error)
 
 
 async def _warm_up(engine: Engine) -> None:

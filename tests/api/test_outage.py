@@ -89,6 +89,20 @@ def test_a_redis_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
             assert server.ask(customer_id="a")["degraded"] == []
 
 
+def test_a_redis_that_comes_as_a_replica_is_waited_for_until_it_is_none(tmp_path: Path) -> None:
+    comes = tmp_path / "comes"
+    with EmbeddedRedis.start(tmp_path):
+        redis_probe.ask(socket_for(tmp_path), "REPLICAOF", "127.0.0.1", "1")
+        with serving(settings(redis_url=f"unix://{comes}")) as server:
+            problem(server.client.get("/readyz"), 503, "not_ready")
+            comes.symlink_to(socket_for(tmp_path))
+            while "replica" not in problem(server.client.get("/readyz"), 503, "not_ready")["detail"]:
+                pass
+            redis_probe.ask(socket_for(tmp_path), "REPLICAOF", "NO", "ONE")
+            until_ready(server)
+            assert server.ask(customer_id="a")["degraded"] == []
+
+
 def test_readiness_tells_what_is_wrong_with_a_redis(tmp_path: Path) -> None:
     async def let_evict(url: str) -> None:
         link = Link(url)
