@@ -1,7 +1,7 @@
 """A customer's contacts, newest first, in pages.
 
-A cursor names the contact a page ended with by its time and its place among those of the same time, counted from the
-oldest: new contacts come in behind nothing that was shown.
+A cursor names the contact that a page ended with, by its time and its place among those of the same time, counted from
+the oldest: so a contact that is made meanwhile shifts nothing of the pages to come, and none is shown twice.
 """
 
 import base64

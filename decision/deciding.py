@@ -44,7 +44,7 @@ class Answer:
 
 
 MOST_REFILLS = 16
-"""How often a request asks for more of a budget that others take away before it: then it does without that."""
+"""How often a request asks for more of a budget whose units others take first; after that it does without them."""
 RequestIdentity = tuple[bytes, bytes]
 """What tells a request that was sent again: as Commit.request has it."""
 

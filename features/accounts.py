@@ -8,8 +8,8 @@ worker believes it done: to go on then would be to credit what was never debited
 Redis, and no connection does; so all steps are taken on one connection, and with it they end. Whoever comes next reads
 the notes that are there now.
 
-What is written is kept a day longer than the period lasts, so that a commit that was
-decided in its last moment still finds it.
+What is written is kept a day longer than the period lasts, so that a commit that was decided in its last moment still
+finds it.
 """
 
 from collections.abc import Iterable, Mapping

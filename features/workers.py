@@ -99,7 +99,7 @@ def _read(found: list[bytes]) -> Iterator[Present]:
 
 
 class Lease:
-    """Until when a worker may take it that the catalog it decides by is in force; over at first."""
+    """Until when a worker may assume that the catalog it decides by is in force; over at first."""
 
     __slots__ = ("_ends", "_time")
 
