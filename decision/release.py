@@ -105,8 +105,7 @@ def contact_of(customer: Customer, message: Outgoing) -> Logged | None:
     """The contact that `message` is, in the customer's log."""
     decision = bytes.fromhex(message.decision_id)
     for contact in customer.log:
-        labels = customer.labels[contact.labels]
-        if contact.decision == decision and f"{labels.action}/{labels.channel}" == message.treatment:
+        if contact.decision == decision and customer.labels[contact.labels].treatment == message.treatment:
             return contact
     return None
 

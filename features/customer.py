@@ -80,6 +80,10 @@ class Labels(msgspec.Struct, frozen=True, array_like=True, gc=False):
     purpose: str = ""
 
     @property
+    def treatment(self) -> str:
+        return f"{self.action}/{self.channel}"
+
+    @property
     def named(self) -> dict[str, str]:
         """By the names that catalogs have for them."""
         return {
@@ -87,7 +91,7 @@ class Labels(msgspec.Struct, frozen=True, array_like=True, gc=False):
             "channel": self.channel,
             "group": self.group,
             "action": self.action,
-            "treatment": f"{self.action}/{self.channel}",
+            "treatment": self.treatment,
         }
 
 

@@ -58,7 +58,7 @@ def went_out_at(labels: Labels, contact: Logged) -> int:
     """When an outbound contact was delivered, where that is known and later than its time; else its time."""
     if labels.direction != "outbound":
         return contact.at
-    return max(contact.at, *(response.first for response in contact.responses if response.kind == DELIVERED), 0)
+    return max([contact.at, *(response.first for response in contact.responses if response.kind == DELIVERED)])
 
 
 def is_held(contact: Logged, kind: str) -> bool:

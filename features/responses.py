@@ -49,8 +49,8 @@ def answered(customer: Customer, event: Event, plan: Plan) -> tuple[Customer, Fo
 
 
 def _is_meant(labels: Labels, properties: Mapping[str, Any]) -> bool:
-    named = {"action": labels.action, "channel": labels.channel, "treatment": f"{labels.action}/{labels.channel}"}
-    return all(properties.get(name) in (None, label) for name, label in named.items())
+    meant = (("action", labels.action), ("channel", labels.channel), ("treatment", labels.treatment))
+    return all(properties.get(name) in (None, label) for name, label in meant)
 
 
 def _with_response(contact: Logged, event: Event) -> Logged:
