@@ -8,10 +8,12 @@ was killed is waited for until its entry has run out. One that starts, or comes 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from secrets import token_hex
 
 from features.catalogs import CatalogStore, Pointer
+from features.errors import StoreError
 from features.workers import Present, Workers
 
 LOOK_EVERY = 0.05
@@ -59,15 +61,17 @@ class _Refused(Exception):  # noqa: N818
 
 async def _all_follow(catalogs: CatalogStore, workers: Workers, pointer: Pointer) -> Sequence[Present]:
     while True:
-        # Who is there is asked first: whoever enters later than this looks at the pointer after it has moved.
-        there = await workers.present()
-        refusing = [worker for worker in there if worker.entry.refused == pointer.epoch]
-        if refusing:
-            raise _Refused("; ".join(f"{worker.name}: {worker.entry.reason}" for worker in refusing))
-        if await catalogs.in_force() != pointer:
-            raise ReloadFailed("another catalog was put in force meanwhile; look which one is served")
-        if all(worker.entry.pointer == pointer for worker in there):
-            return there
+        # The pointer has moved: were nobody to watch because Redis was away for a moment, nobody would move it back.
+        with contextlib.suppress(StoreError):
+            # Who is there is asked first: whoever enters later than this looks at the pointer after it has moved.
+            there = await workers.present()
+            refusing = [worker for worker in there if worker.entry.refused == pointer.epoch]
+            if refusing:
+                raise _Refused("; ".join(f"{worker.name}: {worker.entry.reason}" for worker in refusing))
+            if await catalogs.in_force() != pointer:
+                raise ReloadFailed("another catalog was put in force meanwhile; look which one is served")
+            if all(worker.entry.pointer == pointer for worker in there):
+                return there
         await asyncio.sleep(LOOK_EVERY)
 
 

@@ -228,6 +228,36 @@ async def test_if_one_refuses_all_return(catalogs: CatalogStore, workers: Worker
     assert [worker.served[-1] for worker in crew] == [Pointer(3, ONE)] * 2
 
 
+async def test_a_reload_goes_on_when_redis_is_back(unix_redis: str, tmp_path: Path) -> None:
+    way, failed = tmp_path / "way", asyncio.Event()
+
+    def hold_off() -> float:
+        failed.set()
+        return 0.0
+
+    def open_the_way() -> None:
+        way.symlink_to(unix_redis.removeprefix("unix://"))
+
+    open_the_way()
+    own, cut_off = Link(unix_redis), Link(f"unix://{way}", jitter=hold_off)
+    await own.ask("FLUSHALL", within=5)
+    catalogs, workers = CatalogStore(own), Workers(own)
+    await catalogs.put_in_force(ONE, NOTHING)
+    await workers.enter("slow", Entry(1, ONE))
+    reloading = asyncio.create_task(reload(CatalogStore(cut_off), Workers(cut_off), TWO, 60))
+    while (pointer := await catalogs.in_force()).digest != TWO:
+        pass
+    way.unlink()
+    if (connection := cut_off.ready) is not None:
+        connection.abort("the way is closed")
+    await failed.wait()
+    open_the_way()
+    await workers.enter("slow", Entry(pointer.epoch, TWO))
+    assert [worker.entry.pointer for worker in await reloading] == [pointer]
+    for link in (own, cut_off):
+        await link.close()
+
+
 async def test_who_takes_too_long_is_named(catalogs: CatalogStore, workers: Workers) -> None:
     await catalogs.put_in_force(ONE, NOTHING)
     await workers.enter("slow", Entry(1, ONE))
