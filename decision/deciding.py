@@ -131,22 +131,26 @@ class Deciding:
         Where that takes too long, it does without the budget, so that the next best action comes in time: half of the
         time left at the first shortage is for refills. Raises StoreError.
         """
-        store, now = self._store, self._decision.now
-        partition = store.ledger.layout.partition(self.ask.customer_id)
         self._refills += 1
         if self._refilled_by is None:
             self._refilled_by = Deadline(self.deadline.left() / 2)
         patience = self._refilled_by if self._refills <= MOST_REFILLS else Deadline(0.0)
         for (budget, count), left in zip(self._takes, short.left, strict=True):
             if left < count:
-                try:
-                    there = (
-                        0 if patience.passed else await store.budgets.obtain(budget, now, partition, count, patience)
-                    )
-                except StoreTimeout:
-                    there = 0
+                there = await self._obtained(budget, count, patience)
                 if there < count:
-                    self._left[budget.period(now).key] = there
+                    self._left[budget.period(self._decision.now).key] = there
+
+    async def _obtained(self, budget: BudgetPlan, count: int, patience: Deadline) -> int:
+        """What the partition has of it then, at least `count` where that is to be had; 0 where it takes too long."""
+        if patience.passed:
+            return 0
+        store = self._store
+        partition = store.ledger.layout.partition(self.ask.customer_id)
+        try:
+            return await store.budgets.obtain(budget, self._decision.now, partition, count, patience)
+        except StoreTimeout:
+            return 0
 
     def _encoded(self, customer: Customer) -> bytes:
         snapshot = self._snapshot

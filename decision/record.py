@@ -4,7 +4,8 @@ It is one msgpack array. The inputs are kept as the bytes they were (the request
 stood in Redis), so that writing a record copies and replaying it reads exactly what the decision saw. What the inputs
 give, decided again, must be what stands in `outcome`; see decision.replay.
 
-A later format changes `version` or appends fields with a default, so that every record ever written can be read.
+A later format appends fields with a default, and records from before are read as ever. Where that would not do it
+changes `version`, and whoever reads only another one says so.
 """
 
 from collections.abc import Mapping
