@@ -16,19 +16,29 @@ def counting(plan: Plan, labels: Labels) -> tuple[Counting, ...]:
     """
     labels = _without_keys(labels)
     known = plan.counting.get(labels)
+    return _looked_up(plan, labels) if known is None else known
+
+
+def _looked_up(plan: Plan, labels: Labels) -> tuple[Counting, ...]:
+    """By what matters of `labels` here. Each contact that quiet hours hold stands for a time of its own: were only its
+    very labels remembered, there would soon be no room for others.
+    """
+    ends = 1 if labels.valid_for else 0
+    alike = Labels(labels.action, labels.channel, labels.group, labels.direction, (), ends, labels.counts_toward_caps)
+    known = plan.counting.get(alike)
     if known is None:
         named = labels.named
-        known = tuple(
+        known = plan.counting[alike] = tuple(
             (
                 number,
                 () if policy.per is None else policy.per.values(named),
-                policy.confirmed_by(labels.direction) if labels.valid_for and policy.after is None else "",
+                policy.confirmed_by(labels.direction) if ends and policy.after is None else "",
             )
             for number, policy in enumerate(plan.policies)
             if policy.counts(named) and (labels.counts_toward_caps or policy.after is not None)
         )
-        if len(plan.counting) < MOST_REMEMBERED:
-            plan.counting[labels] = known
+    if len(plan.counting) < MOST_REMEMBERED:
+        plan.counting[labels] = known
     return known
 
 

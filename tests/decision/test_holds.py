@@ -6,6 +6,7 @@ import pytest
 
 from catalog.limits import LATE
 from catalog.plan import Plan
+from decision import counters
 from decision.lasting import lasting
 from decision.policy import Allowance
 from decision.view import view_of
@@ -215,3 +216,15 @@ def _kept(plan: Plan, contact: Contact, now: int, responses: tuple[Response, ...
     customer = Customer(labels=customer.labels, log=log)
     later = with_contacts(customer, (_sent(now),), 0, partial(lasting, plan, now))
     return later.log[0].at == contact.at
+
+
+def test_held_contacts_which_stand_for_a_time_each_of_their_own_take_no_room_from_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = _plan("{limit: 3, rolling: 7d, scope: {channel: web}}")
+    monkeypatch.setattr(counters, "MOST_REMEMBERED", 0)
+    short, long = (Labels("tip", "web", "g", "inbound", (), valid_for) for valid_for in (1, 2))
+    assert counters.counting(plan, short) is counters.counting(plan, long)
+    assert len(plan.counting) == 1
+    endless = counters.counting(plan, Labels("tip", "web", "g", "inbound"))
+    assert [kind for _, _, kind in endless] == [""] != [kind for _, _, kind in counters.counting(plan, short)]
