@@ -8,7 +8,6 @@ the redis-server, if this worker started it, is stopped last.
 """
 
 import asyncio
-import contextlib
 import gc
 from collections.abc import Mapping
 from typing import Any
@@ -115,8 +114,9 @@ class Service:
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(ended, Exception):  # some time ago; what is left to be closed is closed all the same
+                _log.error("something this worker does beside answering had failed", exc_info=ended)
         self._tasks.clear()
         await self._close()
         if self._worker is not None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from features import redis_probe
 from features.opening import open_store
@@ -85,6 +86,23 @@ def used(redis: EmbeddedRedis) -> EmbeddedRedis:
 
     asyncio.run(open_once())
     return redis
+
+
+def test_what_has_failed_beside_the_answering_keeps_nothing_open_at_the_end(tmp_path: Path) -> None:
+    async def fails() -> None:
+        raise ValueError("long ago")
+
+    async def live() -> None:
+        service = Service(settings(data=tmp_path))
+        await service.start()
+        service._tasks.append(asyncio.create_task(fails()))
+        await asyncio.sleep(0)
+        with structlog.testing.capture_logs() as logs:
+            await service.stop()
+        assert [str(log["exc_info"]) for log in logs if log["log_level"] == "error"] == ["long ago"]
+
+    asyncio.run(live())
+    assert not redis_probe.answers(socket_for(tmp_path))
 
 
 def test_data_of_another_layout_forbids_a_start(used: EmbeddedRedis) -> None:
