@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.ready import Call, Ready
 from tests.replayed import made_again_under
 
 TINO = Path(sys.executable).with_name("tino")
@@ -51,15 +52,18 @@ def _made_again(tmp_path: Path) -> Iterator[None]:
     made_again_under(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def ready() -> Iterator[Ready]:
+    with Ready(environment()) as waiting:
+        yield waiting
+
+
 @pytest.fixture
-def tino(folder: Path) -> Tino:
+def tino(folder: Path, ready: Ready) -> Tino:
     """Runs `tino` with the arguments given; whatever it is told, it never ends in a traceback."""
 
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [TINO, *arguments],
-            cwd=folder, env=environment(**variables), capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = ready.run(Call([str(each) for each in arguments], str(folder), environment(**variables)))
         assert "Traceback" not in done.stderr + done.stdout
         return done
 
