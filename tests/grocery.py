@@ -1,5 +1,8 @@
 """The grocery example's data, prepared and imported as `make serve` does it, but into a folder of a test's own."""
 
+import fcntl
+import os
+import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -7,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from examples.grocery.events import TABLES
+from examples.grocery.source import DataMissingError, find_source
 from features import redis_probe
 from features.customer import Customer, decode
 from features.redis_server import EmbeddedRedis
@@ -39,19 +45,50 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def prepare(folder: Path) -> None:
-    run(sys.executable, "-m", "examples.grocery.prepare", "--out", folder)
+@dataclass(frozen=True)
+class Imported:
+    """`prepared` are the files, `said` the last lines of the two imports."""
+
+    folder: Path
+    said: list[str]
+
+    @property
+    def prepared(self) -> Path:
+        return self.folder / "prepared"
+
+    def copy_to(self, data: Path) -> Path:
+        """For what is to change it, or to be the only one that serves it."""
+        shutil.copytree(self.folder / "data", data, ignore=shutil.ignore_patterns("*.lock"), dirs_exist_ok=True)
+        return data
 
 
-def fill(data: Path, prepared: Path) -> list[str]:
-    """Imports households and events; what the two commands said last."""
-    where = ["--catalog", CATALOG, "--data", str(data), "--now", NOW]
+def imported(factory: pytest.TempPathFactory) -> Imported:
+    """Prepared and imported once in a run, by the first of its processes that asks. Skips where there are no tables."""
+    try:
+        find_source()
+    except DataMissingError as missing:
+        pytest.skip(str(missing))
+    mine = factory.getbasetemp()
+    root = mine if "PYTEST_XDIST_WORKER" not in os.environ else mine.parent
+    folder, said = root / "grocery", root / "grocery" / "said"
+    with (root / "grocery.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of somebody who didn't finish
+            _import_into(folder)
+    return Imported(folder, said.read_text(encoding="utf-8").splitlines())
+
+
+def _import_into(folder: Path) -> None:
+    prepared = folder / "prepared"
+    run(sys.executable, "-m", "examples.grocery.prepare", "--out", prepared)
+    where = ["--catalog", CATALOG, "--data", str(folder / "data"), "--now", NOW]
     events = [prepared / f"{name}.parquet" for name in TABLES]
     done = (
         run(TINO, "import", "customers", prepared / "households.parquet", *where),
         run(TINO, "import", "events", *events, *where),
     )
-    return [each.stdout.splitlines()[-1] for each in done]
+    (folder / "said").write_text("".join(each.stdout.splitlines()[-1] + "\n" for each in done), encoding="utf-8")
 
 
 def stored(data: Path) -> dict[str, Stored]:

@@ -12,11 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from examples.grocery.source import DataMissingError, find_source
 from tests.cli.conftest import TINO, environment
 from tests.cli.test_serve import READY_WITHIN, free_port, until_alive
 from tests.docs.pages import README, ROOT, blocks
-from tests.grocery import fill, prepare
+from tests.grocery import imported
 from tests.replayed import made_again_under
 
 CATALOG = ["--catalog", "examples/grocery"]
@@ -50,14 +49,8 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    try:
-        find_source()
-    except DataMissingError as missing:
-        pytest.skip(str(missing))
-    data = tmp_path_factory.mktemp("grocery")
+    data = imported(tmp_path_factory).copy_to(tmp_path_factory.mktemp("grocery"))
     where = [*CATALOG, "--data", str(data), "--now", NOW]
-    prepare(data / "prepared")
-    fill(data, data / "prepared")
     port, log = free_port(), data / "log"
     asked: list[httpx.Request] = []
     # What is documented isn't about deadlines: on a busy machine there is time.

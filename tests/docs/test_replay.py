@@ -4,18 +4,19 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from decision.record import Record
 from tests.cli.conftest import TINO
-from tests.docs.conftest import Served, run
+from tests.docs.conftest import run
 from tests.docs.pages import DOCS, blocks, rows, shown_after
-from tests.grocery import fill
+from tests.grocery import imported
 
 PAGE = DOCS / "decisions" / "replay.md"
 
 
-def test_what_it_shows(served: Served, tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    fill(data, served.data / "prepared")
+def test_what_it_shows(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+    data = imported(tmp_path_factory).copy_to(tmp_path / "data")
     decided = run(TINO, "decide", "examples/grocery", "--all", "--commit", "--data", data)
     assert decided.returncode == 0, decided.stderr
 

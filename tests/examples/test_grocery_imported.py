@@ -16,7 +16,7 @@ from examples.grocery.products import SHELVES, department
 from features.aggregates import values_at
 from features.customer import micros
 from tests.examples.raw import SAMPLE, STORE, Row, lines_of, products_of
-from tests.grocery import Stored, fill, prepare, stored
+from tests.grocery import Imported, Stored, imported, stored
 
 DAY = 24 * 3600 * 1_000_000
 NOW = datetime(2017, 10, 1, 9, tzinfo=STORE)
@@ -30,19 +30,17 @@ def plan() -> Plan:
 
 
 @pytest.fixture(scope="module")
-def said(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
-    folder = tmp_path_factory.mktemp("grocery")
-    prepare(folder / "prepared")
-    return fill(folder, folder / "prepared"), folder
+def imports(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Imported:
+    return imported(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
-def customers(said: tuple[list[str], Path]) -> Mapping[str, Stored]:
-    return stored(said[1])
+def customers(imports: Imported, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Stored]:
+    return stored(imports.copy_to(tmp_path_factory.mktemp("grocery")))
 
 
-def test_everything_is_stored(said: tuple[list[str], Path], customers: Mapping[str, Stored]) -> None:
-    assert said[0] == [
+def test_everything_is_stored(imports: Imported, customers: Mapping[str, Stored]) -> None:
+    assert imports.said == [
         "2469 customers stored, 0 rows left out",
         "campaigns.parquet: 4168 events stored, 0 rows left out",
     ]
