@@ -1,21 +1,22 @@
-"""An erasing that kills itself, as by `kill -9`, once it has come to a step for the n-th time.
-
-Run as `python -m tests.archive.erasing URL DATA STEP N CUSTOMER...`.
-"""
+"""An erasing that kills itself, as by `kill -9`, once it has come to a step for the n-th time."""
 
 import asyncio
 import os
 import signal
-import sys
-from pathlib import Path
+from collections.abc import Sequence
 
 from archive.erasing import erase
+from archive.running import Place
 from features.opening import open_store
 
 STEPS = ("held", "settled", "forgotten", "erasing", "streams", "writing", "rewritten", "replaced", "files")
 
 
-async def erase_and_die(url: str, data: Path, name: str, times: int, customer_ids: list[str]) -> None:
+def erases(place: Place, name: str, times: int, customer_ids: Sequence[str]) -> None:
+    asyncio.run(erase_and_die(place, name, times, customer_ids))
+
+
+async def erase_and_die(place: Place, name: str, times: int, customer_ids: Sequence[str]) -> None:
     left = times
 
     def step(at: str) -> None:
@@ -24,11 +25,6 @@ async def erase_and_die(url: str, data: Path, name: str, times: int, customer_id
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    store = await open_store(url, keep_clock=False)
-    await erase(store.ledger, data, customer_ids, step=step)
+    store = await open_store(place.url, keep_clock=False)
+    await erase(store.ledger, place.data, customer_ids, step=step)
     await store.ledger.link.close()
-
-
-if __name__ == "__main__":
-    url, data, name, times, *customer_ids = sys.argv[1:]
-    asyncio.run(erase_and_die(url, Path(data), name, int(times), customer_ids))

@@ -1,16 +1,13 @@
 """An archiver that kills itself, as by `kill -9`, once it has come to a step for the n-th time.
 
-Run as `python -m tests.archive.killed URL DATA STEP N`. Where it does not come to that it ends by itself; with a step
-there is none of, after N drains.
+Where it does not come to that it ends by itself; with a step there is none of, after n drains.
 """
 
 import asyncio
 import contextlib
 import os
 import signal
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 from archive.errors import ArchiveBusy
 from archive.running import Place, archive_once
@@ -33,6 +30,11 @@ STEPS = (
 )
 
 
+def drains(place: Place, name: str, times: int) -> None:
+    for _ in range(1 if name in STEPS else times):
+        drain(place, name, times)
+
+
 def drain(place: Place, name: str, times: int) -> None:
     left = times
 
@@ -44,9 +46,3 @@ def drain(place: Place, name: str, times: int) -> None:
 
     with contextlib.suppress(ArchiveBusy):
         asyncio.run(archive_once(place, TERMS, step=step))
-
-
-if __name__ == "__main__":
-    url, data, name, times = sys.argv[1:]
-    for _ in range(1 if name in STEPS else int(times)):
-        drain(Place(url, Path(data)), name, int(times))

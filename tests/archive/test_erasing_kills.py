@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
-import sys
-from pathlib import Path
 
 import pytest
 
 from archive.erasing import erase
 from archive.running import Place, archive_once
 from features.ledger import Ledger
-from tests.archive.erasing import STEPS
+from tests.archive.erasing import STEPS, erases
 from tests.archive.filled import GONE, Filled, others
+from tests.archive.killed import drains
 from tests.archive.streams import AT_ONCE, DAY_US, KEEPING, NOON
+from tests.forked import forked, status_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chaos]
-ROOT = Path(__file__).parents[2]
-PATIENCE = 60
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -29,9 +26,7 @@ async def test_killed_at_a_step(ledger: Ledger, place: Place, filled: Filled, st
     await filled.put(["c-é", *others(40)], 2, NOON + DAY_US)
     await archive_once(place, KEEPING)
     for times in (1, 2):
-        words = [sys.executable, "-m", "tests.archive.erasing", place.url, str(place.data), step, str(times), *GONE]
-        process = await asyncio.create_subprocess_exec(*words, cwd=ROOT)
-        status = await asyncio.wait_for(process.wait(), PATIENCE)
+        status = await status_of(forked(erases, place, step, times, GONE))
         assert status == -signal.SIGKILL or (status == 0 and times == 2)
         kept, events = filled.without(GONE)
         found, found_events = await filled.found()
@@ -48,9 +43,7 @@ async def test_killed_at_a_step(ledger: Ledger, place: Place, filled: Filled, st
 async def test_after_an_archiver_that_was_killed(ledger: Ledger, place: Place, filled: Filled, step: str) -> None:
     """What it left under temporary names does not come back."""
     await filled.put(["c-é", *others(40)], 1, NOON)
-    words = [sys.executable, "-m", "tests.archive.killed", place.url, str(place.data), step, "1"]
-    process = await asyncio.create_subprocess_exec(*words, cwd=ROOT)
-    assert await asyncio.wait_for(process.wait(), PATIENCE) == -signal.SIGKILL
+    assert await status_of(forked(drains, place, step, 1)) == -signal.SIGKILL
     await erase(ledger, place.data, GONE)
     await archive_once(place, AT_ONCE)
     assert await filled.found() == filled.without(GONE)

@@ -1,15 +1,12 @@
 """Killed with SIGKILL at any step, and several of them at once: nothing is lost, nothing is there twice."""
 
-import asyncio
 import signal
-import sys
-from pathlib import Path
 
 import pytest
 
 from archive.errors import ArchiveBusy
 from archive.running import Place, archive_once
-from tests.archive.killed import STEPS, TERMS
+from tests.archive.killed import STEPS, TERMS, drains
 from tests.archive.streams import (
     DAY_US,
     NOON,
@@ -22,17 +19,14 @@ from tests.archive.streams import (
     ids_of,
     together,
 )
+from tests.forked import forked, status_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chaos]
-ROOT = Path(__file__).parents[2]
-PATIENCE = 60
 
 
 async def killed_at(place: Place, step: str, times: int) -> bool:
     """Whether it came to that."""
-    words = [sys.executable, "-m", "tests.archive.killed", place.url, str(place.data), step, str(times)]
-    process = await asyncio.create_subprocess_exec(*words, cwd=ROOT)
-    status = await asyncio.wait_for(process.wait(), PATIENCE)
+    status = await status_of(forked(drains, place, step, times))
     assert status in (0, -signal.SIGKILL)
     return status != 0
 
@@ -79,10 +73,9 @@ async def test_killed_again_and_again(place: Place, streams: Streams) -> None:
 async def test_several_archivers_at_once(place: Place, streams: Streams) -> None:
     await streams.set_clock(NOON + 4 * DAY_US)
     put = await streams.fill(1500, NOON + 3 * DAY_US)
-    words = [sys.executable, "-m", "tests.archive.killed", place.url, str(place.data), "never", "20"]
-    crew = [await asyncio.create_subprocess_exec(*words, cwd=ROOT) for _ in range(3)]
+    crew = [forked(drains, place, "never", 20) for _ in range(3)]
     for process in crew:
-        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+        assert await status_of(process) == 0
     while True:
         try:
             await archive_once(place, TERMS)

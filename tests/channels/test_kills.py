@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,17 @@ from channels.running import deliver_once, keep_delivering
 from features.redis_server import EmbeddedRedis
 from tests.channels.conftest import At
 from tests.channels.desk import EVENING, NOON, Desk, desk_at
-from tests.channels.killed import STEPS
+from tests.channels.killed import STEPS, delivers
+from tests.forked import forked, status_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chaos]
-ROOT = Path(__file__).parents[2]
 PATIENCE = 60
 MANY = 12
 
 
 async def killed_at(url: str, now: str, file: Path, step: str, times: int) -> bool:
     """Whether it came to that."""
-    words = [sys.executable, "-m", "tests.channels.killed", url, now, str(file), step, str(times)]
-    process = await asyncio.create_subprocess_exec(*words, cwd=ROOT)
-    status = await asyncio.wait_for(process.wait(), PATIENCE)
+    status = await status_of(forked(delivers, url, now, file, step, times))
     assert status in (0, -signal.SIGKILL)
     return status != 0
 

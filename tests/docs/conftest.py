@@ -15,7 +15,7 @@ import pytest
 from tests.cli.conftest import TINO, environment
 from tests.cli.test_serve import READY_WITHIN, free_port, until_alive
 from tests.docs.pages import README, ROOT, blocks
-from tests.grocery import imported
+from tests.grocery import DONE_WITHIN, imported
 from tests.replayed import made_again_under
 
 CATALOG = ["--catalog", "examples/grocery"]
@@ -43,7 +43,7 @@ class Step:
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     """In the project's root."""
     return subprocess.run(
-        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=READY_WITHIN, check=False
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=DONE_WITHIN, check=False
     )
 
 

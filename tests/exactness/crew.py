@@ -1,18 +1,18 @@
 """Worker processes, seen from the test."""
 
+import os
 import queue
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from multiprocessing.reduction import DupFd
 from types import TracebackType
 
 import msgspec
 
 from tests.exactness.messages import Command, Done, Heard, Report, Told
+from tests.exactness.worker import obey
+from tests.forked import forked
 
-ROOT = Path(__file__).parents[2]
 _SILENCE = 60.0
 UNREAD = 200
 IN_PIPE = 64 * 1024 // 200
@@ -25,19 +25,20 @@ class Worker:
     """
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "tests.exactness.worker"]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        (obeys, commands), (reports, tells) = os.pipe(), os.pipe()
+        self._process = forked(obey, DupFd(obeys), DupFd(tells))
+        for theirs in (obeys, tells):
+            os.close(theirs)
+        self._stdin, self._stdout = os.fdopen(commands, "wb", buffering=0), os.fdopen(reports, "rb")
         self._reports: queue.Queue[Report | None] = queue.Queue(UNREAD)
         self._killed = False
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def send(self, command: Command) -> None:
-        stdin = self._process.stdin
-        if stdin is None:
-            raise RuntimeError("the worker has no stdin")
-        stdin.write(msgspec.json.encode(command) + b"\n")
-        stdin.flush()
+        line = memoryview(msgspec.json.encode(command) + b"\n")
+        while line:
+            line = line[self._stdin.write(line) :]
 
     def reports(self) -> Iterator[Heard]:
         """What the command under way reports until it is done; of a killed process, what it still said."""
@@ -60,20 +61,18 @@ class Worker:
         """As `kill -9`; returns once it is gone."""
         self._killed = True
         self._process.kill()
-        self._process.wait()
+        self._process.join()
 
     def end(self) -> None:
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self._stdin.close()
         while self._reports.get(timeout=_SILENCE) is not None:
             pass
-        self._process.wait(_SILENCE)
+        self._process.join(_SILENCE)
         self._reader.join()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        self._stdout.close()
 
     def _read(self) -> None:
-        for line in self._process.stdout or ():
+        for line in self._stdout:
             if line.endswith(b"\n"):  # of a killed process, the last one may be torn
                 self._reports.put(msgspec.json.decode(line, type=Report))
         self._reports.put(None)

@@ -15,11 +15,11 @@ import httpx
 import pytest
 
 from tests.exactness.catalogs import EMAIL, IN_APP, at_most, write_catalog
-from tests.exactness.crew import ROOT
 from tests.exactness.messages import PATIENCE
 from tests.exactness.test_limits import WHO
 from tests.exactness.truth import check_consistent, read
 
+ROOT = Path(__file__).parents[2]
 LIMIT = 100
 ASKED = 400
 CONNECTIONS = 16

@@ -3,10 +3,9 @@
 import asyncio
 import itertools
 import os
-import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 import msgspec
 
@@ -26,14 +25,23 @@ from tests.exactness.messages import PATIENCE, Change, Command, Done, Hammer, Op
 from tests.exactness.mortal import Death, MortalBudgets
 
 
-def main() -> None:
-    asyncio.run(_obey())
+class Inherited(Protocol):
+    """A file descriptor on its way to another process."""
+
+    def detach(self) -> int: ...
 
 
-async def _obey() -> None:
+def obey(commands: Inherited, reports: Inherited) -> None:
+    """Of two pipes, the ends that are the worker's."""
+    os.dup2(reports.detach(), 1)
+    with os.fdopen(commands.detach(), "rb") as lines:
+        asyncio.run(_obey(lines))
+
+
+async def _obey(lines: IO[bytes]) -> None:
     loop = asyncio.get_running_loop()
     engine: Engine | None = None
-    while line := await loop.run_in_executor(None, sys.stdin.readline):
+    while line := await loop.run_in_executor(None, lines.readline):
         command = msgspec.json.decode(line, type=Command)
         if isinstance(command, Open):
             engine = await _reopen(engine, command)
@@ -118,7 +126,3 @@ def _report(report: Report) -> None:
     line: Any = msgspec.json.encode(report) + b"\n"
     while line:
         line = line[os.write(1, line) :]
-
-
-if __name__ == "__main__":
-    main()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import TINO, environment
-from tests.cli.test_serve import READY_WITHIN
 from tests.docs.pages import DOCS, ROOT, blocks, names
+from tests.grocery import DONE_WITHIN
 from tests.replayed import made_again_under
 
 PAGE = DOCS / "customer-success.md"
@@ -31,7 +31,7 @@ def run(command: str, folder: Path) -> str:
     done = subprocess.run(
         ["sh", "-ec", command],
         cwd=folder, env=environment(), stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=READY_WITHIN, check=False,
+        capture_output=True, text=True, timeout=DONE_WITHIN, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout

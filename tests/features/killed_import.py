@@ -1,12 +1,11 @@
 """An import of events that kills itself, as by `kill -9`, once it has come to a step for the n-th time.
 
-Run as `python -m tests.features.killed_import URL FILE FOLDER STEP N`. Where it doesn't come to that it ends by itself.
+Where it doesn't come to that it ends by itself.
 """
 
 import asyncio
 import os
 import signal
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -63,12 +62,12 @@ async def logged(store: CustomerStore) -> AsyncIterator[tuple[str, Iterable[str]
             yield name.decode(), [event.id for event in unpack_events(packed)]
 
 
-async def _main(url: str, file: str, folder: str, step: str, times: str) -> None:
-    store = await open_store(url)
-    await imported(store, Path(file), Path(folder), step, int(times))
-    await store.ledger.link.close()
-
-
-if __name__ == "__main__":
+def imports(url: str, file: Path, folder: Path, step: str, times: int) -> None:
     cut_small()
-    asyncio.run(_main(*sys.argv[1:]))
+    asyncio.run(_main(url, file, folder, step, times))
+
+
+async def _main(url: str, file: Path, folder: Path, step: str, times: int) -> None:
+    store = await open_store(url)
+    await imported(store, file, folder, step, times)
+    await store.ledger.link.close()

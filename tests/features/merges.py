@@ -1,7 +1,6 @@
 """Customers to be merged, whose every part says whose it was; and a process that merges and kills itself half-way.
 
-Run as `python -m tests.features.merges URL SOURCE INTO STEP N`: killed, as by `kill -9`, when it comes to that step for
-the n-th time; ends by itself where it doesn't.
+It is killed, as by `kill -9`, when it comes to a step for the n-th time; ends by itself where it doesn't.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from typing import Any
 
 from msgspec.structs import asdict, replace
@@ -141,6 +139,10 @@ def visited_long_ago(customer: Customer, now: int) -> Customer:
     return replace(customer, series={**customer.series, COUNT: put(series, customer.series.get(COUNT), 1, 0)})
 
 
+def merges_and_dies(url: str, source: str, into: str, name: str, times: int) -> None:
+    asyncio.run(_merge(url, source, into, name, times))
+
+
 async def _merge(url: str, source: str, into: str, name: str, times: int) -> None:
     store, left = await opened(url), times
 
@@ -152,8 +154,3 @@ async def _merge(url: str, source: str, into: str, name: str, times: int) -> Non
 
     await merge(store, source, into, Deadline(PATIENCE), step)
     await store.ledger.link.close()
-
-
-if __name__ == "__main__":
-    url, source, into, name, times = sys.argv[1:]
-    asyncio.run(_merge(url, source, into, name, int(times)))

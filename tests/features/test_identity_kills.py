@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator
 from functools import partial
 from itertools import permutations
-from pathlib import Path
 
 import pytest
 import redis
@@ -26,6 +24,7 @@ from tests.features.merges import (
     counted,
     latest,
     merged,
+    merges_and_dies,
     opened,
     patient,
     sent,
@@ -35,9 +34,9 @@ from tests.features.merges import (
     written,
     written_over,
 )
+from tests.forked import forked, status_of
 
 pytestmark = pytest.mark.anyio
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -88,9 +87,7 @@ async def test_killed_between_any_two_steps(store: CustomerStore, unix_redis: st
 
 
 async def killed_at(url: str, source: str, into: str, step: str) -> None:
-    words = [sys.executable, "-m", "tests.features.merges", url, source, into, step, "1"]
-    process = await asyncio.create_subprocess_exec(*words, cwd=ROOT)
-    assert await asyncio.wait_for(process.wait(), 60) == -signal.SIGKILL
+    assert await status_of(forked(merges_and_dies, url, source, into, step, 1)) == -signal.SIGKILL
 
 
 async def ring(store: CustomerStore, *names: str) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -30,7 +29,8 @@ from features.suppression import Suppression, suppress
 from features.turns import Turns
 from tests.customers import SOME_DECISION
 from tests.decision.plans import plan_of
-from tests.features.killed_import import CATALOG, COLUMNS, PLAN, STEPS, cut_small, imported, logged
+from tests.features.killed_import import CATALOG, COLUMNS, PLAN, STEPS, cut_small, imported, imports, logged
+from tests.forked import forked, status_of
 
 CUSTOMERS = [f"c-{number}" for number in range(11)]
 DAY_US = 24 * 3600 * 1_000_000
@@ -290,8 +290,7 @@ async def test_killed_at_any_step_and_run_again(
         ("saving", 2),
         ("read", 2),
     ):
-        command = [sys.executable, "-m", "tests.features.killed_import", unix_redis, file, tmp_path, step, str(times)]
-        status = await (await asyncio.create_subprocess_exec(*map(str, command))).wait()
+        status = await status_of(forked(imports, unix_redis, file, tmp_path, step, times))
         assert status in (0, -signal.SIGKILL)
         killed |= {step} if status else set()
     assert killed == set(STEPS)
