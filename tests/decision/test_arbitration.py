@@ -126,7 +126,6 @@ def _priority(action: dict[str, Any], on: dict[str, bool], context: dict[str, An
     return float(priority * lever if on.get("lever", True) else priority)
 
 
-@pytest.mark.untraced
 @pytest.mark.parametrize("longest_walk", [0, 64])
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), actions=declared_actions, on=switches, context=pages)

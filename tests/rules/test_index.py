@@ -143,6 +143,13 @@ def test_a_computed_term_is_computed_once_for_all_indexes_that_share_terms() -> 
     assert customer.asked == 2
 
 
+def test_nothing_is_computed_where_the_tables_leave_no_rule() -> None:
+    built = index(*(f'customer.tier == "gold" && customer.age * customer.visits > {n}' for n in range(2)))
+    customer = Counted(tier="free", age=2, visits=3)
+    assert built.match(Frame(customer, {}, NOW)) == 0
+    assert customer.asked == 1
+
+
 def test_a_predicate_of_one_rule_runs_only_where_the_tables_let_it() -> None:
     built = index('customer.tier == "gold" && customer.visits % 2 == 1', 'customer.tier == "free"')
     customer = Counted(tier="free", visits=3)
