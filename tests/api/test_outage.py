@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
 from pathlib import Path
 
 import pytest
+import structlog
 
 from features import redis_probe
 from features.errors import NotConnected
-from features.link import Link
 from features.redis_server import EmbeddedRedis, socket_for
 from tests.api.serving import Server, problem, serving, settings
 
@@ -103,14 +102,11 @@ def test_a_redis_that_comes_as_a_replica_is_waited_for_until_it_is_none(tmp_path
             assert server.ask(customer_id="a")["degraded"] == []
 
 
-def test_readiness_tells_what_is_wrong_with_a_redis(tmp_path: Path) -> None:
-    async def let_evict(url: str) -> None:
-        link = Link(url)
-        await link.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru", within=5)
-        await link.close()
-
+def test_start_and_readiness_tell_what_is_wrong_with_a_redis(tmp_path: Path) -> None:
     with EmbeddedRedis.start(tmp_path) as redis:
-        asyncio.run(let_evict(redis.url))
-        with serving(settings(redis_url=redis.url)) as server:
+        redis_probe.ask(redis.socket_path, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        with structlog.testing.capture_logs() as logs, serving(settings(redis_url=redis.url)) as server:
             told = problem(server.client.get("/readyz"), 503, "not_ready")
             assert "noeviction" in told["detail"]
+    said = [log["problem"] for log in logs if log["event"] == "not to be relied on"]
+    assert [problem.partition(":")[0] for problem in said] == ["maxmemory-policy is allkeys-lru"]

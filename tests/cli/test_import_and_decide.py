@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from features import redis_probe
 from features.redis_server import EmbeddedRedis
 from tests.cli.conftest import Tino
 
@@ -119,6 +120,15 @@ def test_a_redis_that_is_given_is_used_and_left_running(tino: Tino, tmp_path: Pa
         (again,) = decided(tino, "a", "--limit", "9", REDIS_URL=server.url)
         assert again["status"] == "decided"
         assert not (tmp_path / ".data").exists()
+
+
+def test_a_redis_that_would_forget_is_warned_of(tino: Tino, tmp_path: Path) -> None:
+    with EmbeddedRedis.start(tmp_path / "given") as server:
+        redis_probe.ask(server.socket_path, "CONFIG", "SET", "appendonly", "no")
+        done = tino("import", "customers", "customers.csv", "--catalog", "catalog.yaml", REDIS_URL=server.url)
+    assert (done.returncode, done.stdout) == (0, "2 customers stored, 0 rows left out\n")
+    assert done.stderr.startswith("tino: warning: The append-only file is off: ")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from features.customer import micros, moment
-from features.errors import LayoutMismatch, NotConnected
+from features.errors import AuthRefused, LayoutMismatch, NotConnected, ReadOnly, UnfitRedis
 from features.keys import META
 from features.link import Link
 from features.opening import open_store, problems, settle_clock
+from features.redis_binary import find_binary
+from tests.features.on_tcp import start_on_tcp
 
 pytestmark = pytest.mark.anyio
 
@@ -125,3 +128,41 @@ async def test_a_redis_that_would_forget_is_told(redis_url: str, link: Link) -> 
     finally:
         await link.ask("CONFIG", "SET", "maxmemory-policy", policy, within=5)
         await store.ledger.link.close()
+
+
+async def test_a_cluster_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    """Also one whose slots all lie on this node, where all would go well until the first of them moves."""
+    process, port = start_on_tcp(find_binary(), tmp_path, "--cluster-enabled", "yes")
+    link = Link(f"redis://127.0.0.1:{port}")
+    try:
+        for slots in ((), range(16384)):
+            if slots:
+                await link.ask("CLUSTER", "ADDSLOTS", *slots, within=60)
+            with pytest.raises(UnfitRedis, match=r"a node of a cluster .* Give it a Redis that is not clustered\."):
+                await open_store(f"redis://127.0.0.1:{port}")
+        assert await link.ask("DBSIZE", within=60) == 0
+    finally:
+        await link.close()
+        process.terminate()
+        process.wait()
+
+
+async def test_a_replica_is_refused_with_the_primary_named(redis_url: str, link: Link) -> None:
+    await link.ask("REPLICAOF", "127.0.0.1", 1, within=60)
+    try:
+        with pytest.raises(ReadOnly, match=r"replica of 127\.0\.0\.1:1: give Tino the primary"):
+            await open_store(redis_url)
+    finally:
+        await link.ask("REPLICAOF", "NO", "ONE", within=60)
+
+
+async def test_a_redis_that_may_not_tell_about_itself_is_refused(unix_redis: str) -> None:
+    link = Link(unix_redis)
+    await link.ask("ACL", "SETUSER", "silent", "on", ">secret", "~tino:*", "+@all", "-info", within=60)
+    try:
+        with pytest.raises(AuthRefused, match=r"Redis refuses INFO, .* Let this user run it"):
+            await open_store(unix_redis.replace("unix://", "unix://silent:secret@"))
+        assert await link.ask("DBSIZE", within=60) == 0
+    finally:
+        await link.ask("ACL", "DELUSER", "silent", within=60)
+        await link.close()

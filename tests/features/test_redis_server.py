@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from features import redis_binary, redis_probe, redis_server
-from features.durable import check_durable, is_full, parse_info
-from features.errors import NoRedisServer, RedisServerError
+from features.durable import check_durable, is_full, parse_info, refuse_unfit
+from features.errors import NoRedisServer, RedisServerError, UnfitRedis
 from features.link import Link
 from features.redis_server import EmbeddedRedis, socket_for
 
@@ -142,14 +142,36 @@ def test_no_server_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.setattr(sys, "path_importer_cache", {})
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    with pytest.raises(NoRedisServer, match=r"install Redis 6\.2 or newer"):
+    with pytest.raises(NoRedisServer, match=r"Install Redis 6\.2 or newer"):
+        redis_binary.find_binary()
+
+
+def says_it_is(version: str, folder: Path) -> Path:
+    binary = folder / "redis-server"
+    binary.write_text(f'#!/bin/sh\necho "Redis server v={version} sha=0"\n')
+    binary.chmod(0o700)
+    return binary
+
+
+@pytest.mark.parametrize("version", ["6.2.0", "7.4.1", "10.0.0"])
+def test_the_one_on_path_comes_first(version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    binary = says_it_is(version, tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert redis_binary.find_binary() == binary
+
+
+def test_one_on_path_that_is_too_old_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian 11 and Ubuntu 22.04 have 6.0."""
+    old = says_it_is("6.0.16", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert redis_binary.find_binary() in list(redis_binary._from_wheel())
+    monkeypatch.setattr(redis_binary, "_from_wheel", lambda: iter(()))
+    with pytest.raises(NoRedisServer, match=rf"{old} is Redis 6\.0\. Install Redis 6\.2 or newer"):
         redis_binary.find_binary()
 
 
 def test_data_of_a_newer_redis_is_not_started_empty(tmp_path: Path) -> None:
-    older = tmp_path / "redis-server"
-    older.write_text('#!/bin/sh\necho "Redis server v=6.2.14 sha=0"\n')
-    older.chmod(0o700)
+    older = says_it_is("6.2.14", tmp_path)
     (tmp_path / "appendonlydir").mkdir()
     with pytest.raises(RedisServerError, match="Redis 7"):
         redis_binary.refuse_newer_data(older, tmp_path)
@@ -157,7 +179,9 @@ def test_data_of_a_newer_redis_is_not_started_empty(tmp_path: Path) -> None:
 
 def test_a_durable_redis_has_no_problems(tmp_path: Path) -> None:
     with EmbeddedRedis.start(tmp_path) as server:
-        assert check_durable(parse_info(redis_probe.ask(server.socket_path, "INFO"))) == []
+        info = parse_info(redis_probe.ask(server.socket_path, "INFO"))
+    assert check_durable(info) == []
+    refuse_unfit(info)
 
 
 def test_memory_without_a_bound_is_never_full() -> None:
@@ -183,3 +207,8 @@ def test_what_forbids_relying_on_a_redis(field: str, value: str, problem: str) -
     (found,) = check_durable(durable | {"maxmemory": "1000"} | {field: value})
     assert problem in found
     assert len(check_durable({})) == 4
+
+
+def test_a_redis_that_is_too_old_is_not_used() -> None:
+    with pytest.raises(UnfitRedis, match=r"6\.2 or newer is needed, this one says 6\.0\.16"):
+        refuse_unfit({"redis_version": "6.0.16", "role": "master"})
