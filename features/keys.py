@@ -20,7 +20,8 @@
 
 A budget's <period> is its name and a turn of its calendar: vouchers:day-1773100800, or vouchers:lifetime.
 
-All keys of one customer carry the same hash tag, their partition's, so that one script may touch them on a cluster.
+All keys of one customer carry the same hash tag, their partition's, so that one script could touch them on a cluster,
+which features.durable refuses as yet: the keys above that have none, and the one connection, are not made for it.
 The partition follows from the id by CRC-32 and the number of partitions, which is why that number is written down in
 Redis and can't be changed under data: every customer would be looked for in the wrong place.
 """
