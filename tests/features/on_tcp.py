@@ -9,15 +9,18 @@ from pathlib import Path
 
 
 def start_on_tcp(
-    binary: Path, directory: Path, *words: str | Path, port_option: str = "--port"
+    binary: Path, directory: Path, *words: str | Path, port_option: str = "--port", below: int = 65_536
 ) -> tuple[subprocess.Popen[bytes], int]:
     """The server, which listens, and its port. Raises RuntimeError, with its log, where it ends instead."""
+    said = ""
     settings = ["--bind", "127.0.0.1", "--appendonly", "yes", "--save", "", "--dir", directory, *words]
     # redis-server cannot let the system choose: between asking for a free port and using it another may take it.
-    for _ in range(10):
+    for _ in range(100):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
+        if port >= below:
+            continue
         with (directory / "log").open("wb") as log:
             process = subprocess.Popen([binary, *settings, port_option, str(port)], stdout=log, stderr=log)
         while process.poll() is None:
