@@ -12,6 +12,7 @@ from catalog.plan import Plan
 from channels.deliverer import Deliverer
 from channels.file import File
 from channels.in_force import InForcePlan
+from channels.outbox import Outbox
 from channels.running import deliver_once, keep_delivering
 from channels.tally import Tally
 from commands import DataOption, data_at, failing_plainly, loaded_catalog, opened_store, out, redis_of, say
@@ -39,7 +40,9 @@ async def _deliver(url: str, to: Path, otherwise: Plan | None, *, once: bool) ->
     async with opened_store(url, None) as store:
         file = File(to)
         try:
-            deliverer = Deliverer(store, InForcePlan(CatalogStore(store.ledger.link), otherwise), file, say=say.print)
+            outbox, in_force = Outbox(store.ledger), InForcePlan(CatalogStore(store.ledger.link), otherwise)
+            await outbox.check_rights()
+            deliverer = Deliverer(store, in_force, file, outbox=outbox, say=say.print)
             if once:
                 await deliver_once(deliverer)
             else:

@@ -24,8 +24,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from features.ledger import Ledger
+from features.rights import check_rights
 
 TAKE = Path(__file__).with_name("take.lua").read_bytes()
+RIGHTS = Path(__file__).with_name("rights.lua").read_bytes()
+KINDS = ("string", "stream", "sorted")
 LEASE_S = 60.0
 MOST = 50  # entries of a partition at once
 WITHIN = 5.0
@@ -55,6 +58,12 @@ class Outbox:
         self._ledger = ledger
         self.lease = lease
         self.partitions = ledger.layout.partitions
+
+    async def check_rights(self) -> None:
+        """Raises AuthRefused where Redis refuses what is called here: one step of a script without the next would leave
+        entries that nobody finds again.
+        """
+        await check_rights(self._ledger.link, WITHIN, RIGHTS, KINDS)
 
     async def take(self, partition: int, most: int = MOST) -> tuple[int, list[Taken]]:
         """The service's time in microseconds, and entries in the order in which they were written."""

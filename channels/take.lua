@@ -33,6 +33,9 @@ if #taken == most or redis.call('EXISTS', OUTBOX) == 0 then
   return {now_us, taken}
 end
 
+-- What is read can't be unread: so whether it may be noted is tried before. This adds nothing.
+redis.call('ZADD', NOTES, 'XX', leased, '-')
+
 local function read()
   return redis.pcall('XREADGROUP', 'GROUP', 'deliver', 'any', 'NOACK', 'COUNT', most - #taken, 'STREAMS', OUTBOX, '>')
 end

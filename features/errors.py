@@ -143,6 +143,15 @@ def reply_error(text: str) -> RedisReplyError:
     return _BY_REPLY_CODE.get(_code(text), RedisReplyError)(text)
 
 
+# What Redis 6.2 says inside a script, of commands and of keys; from 7 on it is NOPERM there too.
+_NO_RIGHT_IN_SCRIPT = "The user executing the script can't "
+
+
+def lacks_right(error: RedisReplyError) -> bool:
+    """Whether Redis refused a command, or a key, to this user."""
+    return error.reply_code == "NOPERM" or _NO_RIGHT_IN_SCRIPT in str(error)
+
+
 def may_have_written(error: RedisReplyError) -> bool:
     """Whether a script that ended with `error`, and checks all it can before it writes, may have written by then.
 

@@ -28,6 +28,7 @@ from features.errors import (
     RedisReplyError,
     ScriptFailed,
     StoreError,
+    lacks_right,
     may_have_written,
 )
 from features.keys import Layout, parse_decision_id
@@ -44,6 +45,7 @@ class Ledger:
     """All times given are in seconds, of the caller's patience; all times inside states in microseconds since 1970.
 
     `clock_offset_us` is how far the service's clock is set ahead of the server's. `random(n)` gives n random bytes.
+    `no_right` is what Redis said of the last commit that it refused for want of a right, "" once somebody has told it.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Ledger:
         self.link = link
         self.layout = layout
         self.clock_offset_us = clock_offset_us
+        self.no_right = ""
         self._random = random
         self._script = script
         self._sha = hashlib.sha1(script, usedforsecurity=False).hexdigest().encode()
@@ -189,6 +192,8 @@ class Ledger:
     def _understood(self, error: RedisReplyError, connection: Connection) -> StoreError:
         if isinstance(error, ReadOnly):
             self.link.turn_away(connection)
+        if lacks_right(error):
+            self.no_right = str(error)
         if error.reply_code == "CORRUPT":
             return CorruptState(str(error))
         return ScriptFailed(str(error)) if may_have_written(error) else error

@@ -75,7 +75,8 @@ async def settle_clock(link: Link, now: str | None, keep: bool = True) -> int:
 
 async def problems(store: CustomerStore) -> list[str]:
     """Why this Redis must not be relied on, a sentence each; empty if nothing speaks against it. Raises StoreError."""
-    return check_durable(await _told(store.ledger.link))
+    found = check_durable(await _told(store.ledger.link))
+    return [*found, *await _missing_rights(store.ledger)]
 
 
 async def _told(link: Link) -> dict[str, str]:
@@ -89,6 +90,21 @@ async def _told(link: Link) -> dict[str, str]:
             "Redis refuses INFO, which says whether it keeps what it acknowledges and how full it is. Let this user "
             f"run it. It says: {error}"
         ) from error
+
+
+async def _missing_rights(ledger: Ledger) -> list[str]:
+    """Of a user who had all at the start: once a commit was refused, what is missing, for as long as it is. What isn't
+    found by trying, such as a key out of bounds, is told once for each time that a commit is refused.
+    """
+    if not ledger.no_right:
+        return []
+    refused = f"Redis' user has lost a right, and a commit may have ended half way: {ledger.no_right}."
+    try:
+        await check_rights(ledger.link, WITHIN)
+    except AuthRefused as error:
+        return [f"{refused} {error}"]
+    ledger.no_right = ""
+    return [refused]
 
 
 async def _server_time(link: Link) -> int:

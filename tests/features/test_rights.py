@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from features.errors import AuthRefused, OutOfMemory
+from features.customer import with_attributes
+from features.deadline import Deadline
+from features.errors import AuthRefused, OutOfMemory, StoreError
 from features.link import Link
-from features.opening import open_store
-from features.rights import SCRATCH, check_rights
+from features.opening import open_store, problems
+from features.rights import KINDS, check_rights, scratch
 
 pytestmark = pytest.mark.anyio
 
@@ -56,7 +58,38 @@ async def test_nothing_is_left_of_looking(admin: Link, unix_redis: str) -> None:
     url = await limited(admin, unix_redis, "+@all", "-@dangerous", "+info")
     store = await open_store(url)
     assert await admin.ask("KEYS", "*", within=5) == [b"tino:meta"]
-    assert {key[: key.index("}")] for key in SCRATCH} == {"tino:{0"}, "one slot"
+    assert {scratch(kind)[: scratch(kind).index("}")] for kind in KINDS} == {"tino:{0"}, "one slot"
+    await store.ledger.link.close()
+
+
+async def test_what_is_taken_away_later_is_told_once_a_commit_was_refused(admin: Link, unix_redis: str) -> None:
+    url = await limited(admin, unix_redis, "+@all")
+    store = await open_store(url)
+    before = await problems(store)
+    await limited(admin, unix_redis, "+@all", "-hincrby", "-set")
+    with pytest.raises(StoreError):
+        await store.update("ada", lambda customer, now: with_attributes(customer, {"a": 1}), Deadline(5))
+    for _ in range(2):
+        (told,) = [problem for problem in await problems(store) if problem not in before]
+        assert "has lost a right" in told
+        assert "scripts call: SET, HINCRBY. Let this user run it" in told
+    await limited(admin, unix_redis, "+@all")
+    assert [problem for problem in await problems(store) if "SET, HINCRBY" in problem] == []
+    assert await problems(store) == before
+    await store.ledger.link.close()
+
+
+async def test_what_trying_does_not_find_is_told_at_each_refusal(admin: Link, unix_redis: str) -> None:
+    """Such as keys that are out of bounds."""
+    store = await open_store(await limited(admin, unix_redis, "+@all"))
+    before = await problems(store)
+    bounds = ("resetkeys", "~tino:{0}:rights:*", store.ledger.layout.state("ada"))
+    await admin.ask("ACL", "SETUSER", "limited", *bounds[:2], "~" + bounds[2], within=5)
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await store.update("ada", lambda customer, now: with_attributes(customer, {"a": 1}), Deadline(5))
+        assert len(await problems(store)) == len(before) + 1
+        assert await problems(store) == before
     await store.ledger.link.close()
 
 
