@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +13,13 @@ from catalog.plan import Plan
 from channels.deliverer import Deliverer
 from channels.file import File
 from channels.in_force import InForcePlan
+from channels.left import FINE, Left, told, what_is_left
 from channels.outbox import Outbox
 from channels.running import deliver_once, keep_delivering
-from channels.tally import Tally
 from commands import DataOption, data_at, failing_plainly, loaded_catalog, opened_store, out, redis_of, say
 from features.catalogs import CatalogStore
 
+LEFT_BEHIND = 3  # the status it ends with where something is left that should have gone
 _EXAMPLE = Path("examples/grocery")  # whose data it is where neither --catalog nor --data says
 
 
@@ -28,26 +30,37 @@ def deliver_command(
         typer.Option("--catalog", envvar="TINO_CATALOG", help="Whose data it is; and to go by, if none is in force."),
     ] = None,
     data: DataOption = None,
-    once: Annotated[bool, typer.Option("--once", help="Deliver what is due, and end.")] = False,
+    once: Annotated[
+        bool,
+        typer.Option(
+            "--once", help="Deliver what is due, say what is left, and end: with status 3 where that should have gone."
+        ),
+    ] = False,
 ) -> None:
     """Send what waits in the outbox, of all channels, to a file; what may not be sent any more is left out."""
     otherwise = None if catalog is None else build_plan(loaded_catalog(catalog, None))
     with failing_plainly(), redis_of(data_at(catalog or _EXAMPLE, data)) as url:
-        out.print(str(asyncio.run(_deliver(url, to, otherwise, once=once))))
+        left = asyncio.run(_deliver(url, to, otherwise, once=once))
+    if not FINE.issuperset(left):
+        raise typer.Exit(code=LEFT_BEHIND)
 
 
-async def _deliver(url: str, to: Path, otherwise: Plan | None, *, once: bool) -> Tally:
+async def _deliver(url: str, to: Path, otherwise: Plan | None, *, once: bool) -> Collection[Left]:
+    """Why anything is left, where that is looked at."""
     async with opened_store(url, None) as store:
         file = File(to)
         try:
             outbox, in_force = Outbox(store.ledger), InForcePlan(CatalogStore(store.ledger.link), otherwise)
             await outbox.check_rights()
             deliverer = Deliverer(store, in_force, file, outbox=outbox, say=say.print)
-            if once:
-                await deliver_once(deliverer)
-            else:
+            if not once:
                 await keep_delivering(deliverer, _stopping(), say.print)
-            return deliverer.tally
+                out.print(str(deliverer.tally))
+                return ()
+            await deliver_once(deliverer)
+            left = await what_is_left(store, outbox, deliverer.left)
+            out.print(f"{deliverer.tally.done_with}; {told(left)}")
+            return left
         finally:
             file.close()
 

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from channels.adapter import Adapter, Later, Refused, Sent
 from channels.in_force import InForcePlan
+from channels.left import Left
 from channels.message import Message, read_message
 from channels.outbox import Outbox, Taken
 from channels.recording import record
@@ -68,7 +69,10 @@ class _First(NamedTuple):
 
 
 class Deliverer:
-    """`step` is told the name of each step once it is done, `say` what people should know of. `time` is monotonic."""
+    """`step` is told the name of each step once it is done, `say` what people should know of. `time` is monotonic.
+
+    `left` is why what it had in hand is still there, as far as it knows: empty it, where nobody is going to ask.
+    """
 
     def __init__(
         self,
@@ -82,6 +86,7 @@ class Deliverer:
         time: Callable[[], float] = monotonic,
     ) -> None:
         self.tally = Tally()
+        self.left: dict[tuple[int, bytes], Left] = {}
         self._store = store
         self._in_force = in_force
         self._adapter = adapter
@@ -135,12 +140,12 @@ class Deliverer:
     async def _in_order(self, group: Iterable[tuple[Taken, Message]], now: int, began: float) -> None:
         for entry, message in group:
             first = self._first.get((entry.partition, message.customer_id))
-            if message.not_before is not None and message.not_before > now:
+            if self._time() - began > self._outbox.lease / 3:
+                self._leaves(entry, Left.NO_TIME)  # it may be another's before we are done: taken again after the lease
+            elif message.not_before is not None and message.not_before > now:
                 await self._hold(entry, message.not_before)
             elif first is not None and first.place < entry.place:
-                await self._outbox.put_off(entry, first.until)
-            elif self._time() - began > self._outbox.lease / 3:
-                return  # it may be another's before we are done: taken again when the lease has run out
+                await self._put_off(entry, first.until, Left.BEHIND)
             else:
                 await self._in_turn(entry, message)
 
@@ -160,13 +165,20 @@ class Deliverer:
     async def _leave(self, entry: Taken, name: str, error: Exception) -> int:
         """Somebody has to look at what can't be read; until when it waits for that."""
         until = self._store.clock.now() + int(UNREADABLE_S * MICROS)
-        await self._outbox.put_off(entry, until)
+        await self._put_off(entry, until, Left.UNREADABLE)
         self.tally.unreadable += 1
         self._say(f"{name} is left where it is: {error}")
         return until
 
-    async def _hold(self, entry: Taken, until: int) -> None:
+    async def _put_off(self, entry: Taken, until: int, why: Left) -> None:
         await self._outbox.put_off(entry, until)
+        self._leaves(entry, why)
+
+    def _leaves(self, entry: Taken, why: Left) -> None:
+        self.left[entry.partition, entry.id] = why
+
+    async def _hold(self, entry: Taken, until: int) -> None:
+        await self._put_off(entry, until, Left.HELD)
         self.tally.held += 1
         self._step("held")
 
@@ -192,6 +204,7 @@ class Deliverer:
             await self._wait_on(entry, message, release.not_before, root, snapshot)
             return None
         if self._time() - looked > STALE_SECONDS:
+            self._leaves(entry, Left.NO_TIME)
             return None  # this process stood still: by now it may be another's, and what was seen no longer so
         outcome = await self._adapted(self._adapter.send(message), self._seconds_for(message))
         if isinstance(outcome, Later):
@@ -206,7 +219,7 @@ class Deliverer:
         if customer is not snapshot.customer:
             outcome, _ = await write(self._store, root, snapshot, customer, Deadline(SECONDS))
             if not isinstance(outcome, Committed):
-                await self._outbox.put_off(entry, self._store.clock.now())
+                await self._put_off(entry, self._store.clock.now(), Left.LATER)
                 return
         await self._hold(entry, until)
 
@@ -230,7 +243,7 @@ class Deliverer:
         failures = self._failures[message.id] = self._failures.get(message.id, 0) + 1
         pause = pause_after(failures) if later.seconds is None else max(later.seconds, FIRST_PAUSE_S)
         until = self._store.clock.now() + int(pause * MICROS)
-        await self._outbox.put_off(entry, until)
+        await self._put_off(entry, until, Left.LATER)
         self.tally.later += 1
         self._say(f"{message.id} is tried again at {moment(until).isoformat(timespec='seconds')}: {later.reason}")
         self._step("put off")
@@ -266,5 +279,6 @@ class Deliverer:
 
     async def _done(self, entry: Taken, message: Message) -> None:
         await self._outbox.done(entry)
+        self.left.pop((entry.partition, entry.id), None)
         self._failures.pop(message.id, None)
         self._step("done")

@@ -20,6 +20,7 @@ together.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ RIGHTS = Path(__file__).with_name("rights.lua").read_bytes()
 KINDS = ("string", "stream", "sorted")
 LEASE_S = 60.0
 MOST = 50  # entries of a partition at once
+PAGE = 500
 WITHIN = 5.0
 
 # Both or neither: a note without its entry would be looked for, an entry without a note never again.
@@ -49,6 +51,10 @@ class Taken(NamedTuple):
         """Of two entries of a partition the one with the lesser was written first."""
         ms, _, number = self.id.partition(b"-")
         return int(ms), int(number)
+
+
+def _taken(partition: int, entry: bytes, fields: list[bytes]) -> Taken:
+    return Taken(partition, entry, fields[1] if fields[::2] == [b"m"] else b"")
 
 
 class Outbox:
@@ -70,8 +76,19 @@ class Outbox:
         offset, lease_us = self._ledger.clock_offset_us, int(self.lease * 1_000_000)
         keys = self._keys(partition)
         now, found = await self._ledger.link.ask("EVAL", TAKE, 2, *keys, offset, lease_us, most, within=WITHIN)
-        taken = (Taken(partition, entry, fields[1] if fields[::2] == [b"m"] else b"") for entry, fields in found)
+        taken = (_taken(partition, entry, fields) for entry, fields in found)
         return now, sorted(taken, key=lambda each: each.place)
+
+    async def entries(self, partition: int) -> AsyncIterator[tuple[Taken, int | None]]:
+        """All that are there, none of them taken by this; each with when it is looked at next, None where it is new."""
+        stream, notes = self._keys(partition)
+        start = "-"
+        while page := await self._ledger.link.ask("XRANGE", stream, start, "+", "COUNT", PAGE, within=WITHIN):
+            ids = [entry for entry, _ in page]
+            noted = await self._ledger.link.ask("ZMSCORE", notes, *ids, within=WITHIN)
+            for (entry, fields), until in zip(page, noted, strict=True):
+                yield _taken(partition, entry, fields), None if until is None else int(float(until))
+            start = f"({ids[-1].decode()}"
 
     async def put_off(self, taken: Taken, until: int) -> None:
         """Nobody looks at it before `until`, microseconds of the service's time."""

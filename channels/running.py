@@ -25,6 +25,7 @@ async def keep_delivering(deliverer: Deliverer, stop: asyncio.Event, say: Say, e
     said = ""
     while not stop.is_set():
         taken = 0
+        deliverer.left.clear()
         try:
             taken = await deliverer.deliver_due()
             if said:

@@ -10,7 +10,7 @@ from decision.release import Unsent
 
 @dataclass(slots=True)
 class Tally:
-    """What became of messages. `held` and `later` count each time that one was put off."""
+    """What became of messages. `held`, `later` and `unreadable` count each time that one was put off."""
 
     sent: int = 0
     held: int = 0
@@ -18,9 +18,12 @@ class Tally:
     unreadable: int = 0
     unsent: Counter[Unsent] = field(default_factory=Counter)
 
-    def __str__(self) -> str:
-        never = self.unsent.total()
+    @property
+    def done_with(self) -> str:
+        """What has left the outbox."""
         why = ", ".join(f"{reason} {count}" for reason, count in sorted(self.unsent.items()))
-        text = f"{self.sent} sent, {never} not sent" + (f" ({why})" if why else "")
-        text += f", {self.held} held until quiet hours are over, {self.later} to be tried again"
+        return f"{self.sent} sent, {self.unsent.total()} not sent" + (f" ({why})" if why else "")
+
+    def __str__(self) -> str:
+        text = f"{self.done_with}, {self.held} held until quiet hours are over, {self.later} to be tried again"
         return text + (f", {self.unreadable} unreadable" if self.unreadable else "")

@@ -5,6 +5,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+from features import redis_probe
+from features.redis_server import EmbeddedRedis
 from tests.cli.conftest import TINO, Tino, environment
 from tests.cli.test_serve import READY_WITHIN
 
@@ -22,11 +24,11 @@ def test_delivering_once(folder: Path, tino: Tino) -> None:
     name = decided(tino)
     done = tino(*DELIVER, "--once")
     assert (done.returncode, done.stdout) == (
-        0, "1 sent, 0 not sent, 0 held until quiet hours are over, 0 to be tried again\n",
+        0, "1 sent, 0 not sent; nothing is left\n",
     )  # fmt: skip
     (line,) = map(json.loads, (folder / "sent.jsonl").read_text().splitlines())
     assert (line["id"], line["address"], line["content"]) == (name, "a@example.com", {"subject": "Thanks"})
-    assert tino(*DELIVER, "--once").stdout.startswith("0 sent, 0 not sent, 0 held")
+    assert tino(*DELIVER, "--once").stdout.startswith("0 sent, 0 not sent; nothing")
     assert len((folder / "sent.jsonl").read_text().splitlines()) == 1
 
 
@@ -35,8 +37,18 @@ def test_what_is_not_sent_is_said(folder: Path, tino: Tino) -> None:
     (folder / "customers.csv").write_text("customer_id,email\na,other@example.com\n")
     tino("import", "customers", "customers.csv", "--catalog", "catalog.yaml")
     done = tino(*DELIVER, "--once")
-    assert done.stdout.startswith("0 sent, 1 not sent (no_address 1), 0 held")
+    assert done.stdout.startswith("0 sent, 1 not sent (no_address 1); nothing")
     assert done.stderr == f"{name} is not sent: no_address\n"
+
+
+def test_where_something_is_left_that_should_have_gone_it_ends_with_a_status_of_its_own(
+    folder: Path, tino: Tino
+) -> None:
+    with EmbeddedRedis.start(folder / ".data" / "catalog") as redis:
+        redis_probe.ask(redis.socket_path, "XADD", "tino:{3}:outbox", "*", "m", "none of ours")
+    done = tino(*DELIVER, "--once")
+    assert (done.returncode, done.stdout) == (3, "0 sent, 0 not sent; left: 1 unreadable\n")
+    assert "partition 3 is left where it is" in done.stderr
 
 
 def test_what_stops_it_is_said(folder: Path, tino: Tino) -> None:
