@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from decision.release import LONGEST_WAIT, Outgoing
+from decision.preceding import LONGEST_WAIT
+from decision.release import Outgoing
 
 
 class Message(msgspec.Struct, frozen=True):

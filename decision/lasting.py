@@ -18,7 +18,7 @@ from functools import partial
 from catalog.plan import Plan
 from decision.counters import KeyValues, counting, key_values, reach
 from decision.pauses import still_pausing
-from decision.release import LONGEST_WAIT
+from decision.preceding import LONGEST_WAIT
 from features.customer import Contact, Customer, Labels, Logged, with_contacts
 from features.holds import DELIVERED, FAILED, confirmed_at, went_out_at
 

@@ -7,7 +7,8 @@ others, and none would be sent. And it is what reaches the customer that has to 
 
     went out         a contact that was delivered, or that the customer has done something about, counts; at its
                      delivery, where that is known and later than the time it was granted for
-    was granted      before this one, and still waits: it counts, as it is to be sent first
+    was granted      before this one, and still waits: it counts, as it is to be sent first, and from now on where its
+                     time has passed: another deliverer may have it in hand this very moment
     was granted      after this one, and still waits: it doesn't, and finds this one in its way when its turn comes
     failed           a contact that was not sent and never will be counts nothing
 
@@ -26,15 +27,17 @@ from features.customer import Customer, Labels, Logged
 from features.holds import never_sent, went_out_at
 
 TIME = 6  # bytes that a decision's id begins with
+LONGEST_WAIT = 7 * 24 * 3600 * 1_000_000
+"""Microseconds after its decision until which a message without an end of its own may be sent."""
 
 
-def counted_before(plan: Plan, customer: Customer, mine: Logged) -> tuple[tuple[Counted, ...], Holds]:
+def counted_before(plan: Plan, customer: Customer, mine: Logged, now: int) -> tuple[tuple[Counted, ...], Holds]:
     """What the customer's other contacts count when `mine` is about to be sent, as decision.counted.counted_of.
 
     A place is held for as long as the answer stood, however late it was delivered.
     """
     labels, others = customer.labels, list(_preceding(customer, mine))
-    counted, _ = counted_of(plan, labels, [_at_delivery(labels[each.labels], each) for each in others])
+    counted, _ = counted_of(plan, labels, [_at_delivery(labels[each.labels], each, now) for each in others])
     return counted, counted_of(plan, labels, others)[1]
 
 
@@ -52,6 +55,12 @@ def _preceding(customer: Customer, mine: Logged) -> Iterator[Logged]:
             yield other
 
 
-def _at_delivery(labels: Labels, contact: Logged) -> Logged:
-    at = went_out_at(labels, contact)
+def _at_delivery(labels: Labels, contact: Logged, now: int) -> Logged:
+    at = max(contact.at, now) if _waits(labels, contact, now) else went_out_at(labels, contact)
     return contact if at == contact.at else replace(contact, at=at)
+
+
+def _waits(labels: Labels, contact: Logged, now: int) -> bool:
+    """Whether it is still to be sent, as far as is known."""
+    stands = labels.valid_for or LONGEST_WAIT
+    return labels.direction == "outbound" and not contact.responses and contact.at + stands > now

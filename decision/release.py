@@ -24,9 +24,6 @@ from decision.view import view_of
 from features.customer import Customer, Labels, Logged, moment, numbered
 from rules.programs import Frame
 
-LONGEST_WAIT = 7 * 24 * 3600 * 1_000_000
-"""Microseconds after its decision until which a message without an end of its own may be sent."""
-
 
 class Unsent(StrEnum):
     """Why a message is never sent."""
@@ -126,7 +123,7 @@ def _undisturbed(
             return waiting
     labels: Labels = customer.labels[contact.labels]
     keys, limits = dict(labels.keys), limits_of(plan, frame)
-    counted, holds = counted_before(plan, customer, contact)
+    counted, holds = counted_before(plan, customer, contact, now)
     allowance = Allowance(plan, counted, keys, now, frame.zone, view.responded, holds, limits)
     return Release(Unsent.CONTACT_POLICY) if allowance.blocked() >> treatment.bit & 1 else SEND
 

@@ -334,6 +334,31 @@ async def test_of_who_is_erased_while_the_adapter_has_their_message_nothing_is_w
         assert (await desk.store.snapshot("c-1", Deadline(PATIENT), fresh=True)).customer.known is back
 
 
+@pytest.mark.parametrize("back", [False, True])
+async def test_who_is_erased_before_the_look_is_not_sent_to(at: At, back: bool) -> None:
+    """Though a deliverer has their message in hand already; and whether they come back or not."""
+
+    async def records(customer_ids: Collection[str]) -> Erased:
+        return await erase(desk.store.ledger, None, customer_ids)
+
+    class Erasing(Told):
+        async def was_sent(self, message_id: str) -> bool:
+            await forget(desk.store, "c-1", lambda: Deadline(PATIENT), records)
+            if back:
+                await desk.knows()
+            return await super().was_sent(message_id)
+
+    async with at(NOON) as desk:
+        await ready(desk, "push")
+        adapter = Erasing()
+        deliverer = desk.deliverer(adapter)
+        await deliver_once(deliverer)
+        why = Unsent.NO_CONTACT if back else Unsent.GONE
+        assert (adapter.sent, dict(deliverer.tally.unsent), await desk.left()) == ([], {why: 1}, (0, 0))
+        layout, link = desk.store.ledger.layout, desk.store.ledger.link
+        assert await link.ask("XLEN", layout.events(layout.partition("c-1")), within=PATIENT) == 0
+
+
 async def test_of_whom_nothing_is_left_nothing_is_written(at: At) -> None:
     """Not even that they were erased."""
     async with at(NOON) as desk:

@@ -2,13 +2,18 @@
 
 import pytest
 
+from channels.adapter import Outcome
+from channels.message import Message
+from channels.running import deliver_once
 from decision.release import Unsent
 from features.deadline import Deadline
 from features.identity import merge
 from tests.channels.conftest import At
 from tests.channels.desk import EVENING, MORNING, NOON, PATIENT, Desk, ids
+from tests.channels.test_deliverer import Told
 
 pytestmark = pytest.mark.anyio
+PARTITION = 14  # of c-1
 ONE_LEFT = {Unsent.CONTACT_POLICY: 1}
 
 
@@ -158,6 +163,67 @@ async def test_what_was_sent_late_counts_from_then_on(at: At) -> None:
         await desk.decide("push")
         assert dict((await desk.deliver()).unsent) == ONE_LEFT
     async with at("2026-03-10T14:01Z") as desk:
+        await desk.serve(catalog(1, "rolling: 1h"))
+        await desk.decide("push")
+        assert (await desk.deliver()).sent == 1
+
+
+@pytest.mark.parametrize("window", ["rolling: 1h", "calendar: hour", "rolling: 1h, counts: decision"])
+async def test_what_another_deliverer_has_in_hand_counts_though_its_time_has_passed(at: At, window: str) -> None:
+    """Deliverers keep the order of a customer's messages each for itself: one sends the later while another is about to
+    send the earlier, which is an hour late, so that there is room for both by when they were decided.
+    """
+    async with at(NOON) as desk:
+        await desk.serve(catalog(1, window))
+        await desk.knows()
+        await desk.decide("push")
+    async with at("2026-03-10T13:00Z") as desk:
+        await desk.serve(catalog(1, window))
+        others = []
+
+        class Slow(Told):
+            async def send(self, message: Message) -> Outcome:
+                await desk.decide("push")
+                others.append(await desk.deliver())
+                return await super().send(message)
+
+        adapter = Slow()
+        await deliver_once(desk.deliverer(adapter))
+        ((other),) = others
+        assert (adapter.sent, other.sent, dict(other.unsent)) == (["tip/push"], 0, ONE_LEFT)
+
+
+async def test_where_there_is_room_for_both_deliverers_may_change_their_order(at: At) -> None:
+    async with at(NOON) as desk:
+        await desk.serve(catalog(2))
+        await desk.knows()
+        await desk.decide("email")
+        order = []
+
+        class Slow(Told):
+            async def send(self, message: Message) -> Outcome:
+                await desk.decide("push")
+                order.extend(ids(desk.written()) if (await desk.deliver()).sent else [])
+                return await super().send(message)
+
+        adapter = Slow()
+        await deliver_once(desk.deliverer(adapter))
+        assert (order, adapter.sent) == (["tip/push"], ["news/email"])
+        assert await desk.responses() == [["delivered"], ["delivered"]]
+
+
+async def test_what_nobody_heard_of_for_a_week_is_not_waited_for(at: At) -> None:
+    """It can't be sent any more."""
+    async with at(NOON) as desk:
+        await desk.serve(catalog(1, "rolling: 1h"))
+        await desk.knows()
+        await desk.decide("push")
+        await desk.store.ledger.link.ask("DEL", desk.store.ledger.layout.outbox(PARTITION), within=PATIENT)
+    async with at("2026-03-17T10:00Z") as desk:
+        await desk.serve(catalog(1, "rolling: 1h"))
+        await desk.decide("push")
+        assert dict((await desk.deliver()).unsent) == ONE_LEFT
+    async with at("2026-03-17T11:01Z") as desk:
         await desk.serve(catalog(1, "rolling: 1h"))
         await desk.decide("push")
         assert (await desk.deliver()).sent == 1

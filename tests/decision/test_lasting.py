@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from catalog.limits import LATE, LIFETIME
 from catalog.plan import Asked, Plan
 from decision.lasting import KEPT_ANYWAY, SWEEP, lasting, with_lasting
-from decision.release import LONGEST_WAIT
+from decision.preceding import LONGEST_WAIT
 from decision.request import NextActionRequest
 from features.customer import Contact, Response, encode, with_contacts
 from features.deadline import Deadline
