@@ -1,5 +1,9 @@
 """Counters: which of a policy's counters a contact belongs to, by what it was labelled with when it was made. Pure."""
 
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import TypeVar
+
 from catalog.limits import LATE, Counting, Policy
 from catalog.plan import Plan
 from features.customer import Labels
@@ -7,6 +11,7 @@ from features.customer import Labels
 MOST_REMEMBERED = 100_000
 
 KeyValues = tuple[str | None, ...]
+T = TypeVar("T")
 
 
 def counting(plan: Plan, labels: Labels) -> tuple[Counting, ...]:
@@ -87,6 +92,24 @@ def key_values(policy: Policy, labels: Labels) -> KeyValues:
     return tuple([known.get(source) for source in sources])
 
 
-def may_be(known: KeyValues, keys: KeyValues) -> bool:
-    """Whether a contact with the values `known` may belong to the counter that `keys` name."""
-    return all(mine is None or mine == other for mine, other in zip(known, keys, strict=True))
+def named_by(policy: Policy, keys: Mapping[str, str]) -> KeyValues:
+    """What `keys`, the customer's values of expressions by their texts, say of those that the policy has."""
+    return tuple([keys.get(source) for source in policy.per.expressions]) if policy.per else ()
+
+
+def matching(counters: Mapping[KeyValues, T], keys: KeyValues) -> Iterator[T]:
+    """The counters that `keys` name, with those of contacts that may belong there: what isn't known may be anything.
+
+    Each is looked up, as customers may have thousands of counters.
+    """
+    if len(keys) <= _MOST_LOOKED_UP:
+        for known in product(*((value, None) for value in keys)):
+            if known in counters:
+                yield counters[known]
+    else:
+        for known, found in counters.items():
+            if all(mine is None or mine == other for mine, other in zip(known, keys, strict=True)):
+                yield found
+
+
+_MOST_LOOKED_UP = 4  # values: there are twice as many combinations for each

@@ -119,11 +119,7 @@ def decide(
     candidates = pass_gates(plan, shape, view, frame, now)
     keys = keys_of(plan, frame)
     limits = limits_of(plan, frame) if plan.customer_limits else plan.limits
-
-    def allowance_at(moment: int) -> Allowance:
-        return Allowance(plan, view.counted, keys, moment, frame.zone, view.responded, view.holds, limits)
-
-    allowance = allowance_at(now)
+    allowance = Allowance(plan, view.counted, keys, now, frame.zone, view.responded, view.holds, limits)
     left = allowance.least(wanted)
     purse = Purse(plan.budgets, budgets) if budgets else None
     run = _Run(plan, ask, frame, seed, score)
@@ -148,7 +144,7 @@ def decide(
     told = None
     if not granted and not withheld:
         spent = purse.spent() if purse is not None else ()
-        told = held_back(plan, candidates, view, frame, now, spent, allowance_at)
+        told = held_back(plan, candidates, view, frame, now, spent, keys, limits)
     removed, lost = candidates.removed, pressure.lost
     return Decision(
         status,

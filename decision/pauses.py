@@ -9,13 +9,13 @@ contact the first counts when it was, and each other when the last was: of three
 holds back longer, never shorter.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from catalog.limits import After, Values
 from catalog.plan import Plan
-from decision.counters import KeyValues, counting, key_values, may_be
+from decision.counters import KeyValues, counting, key_values, matching
 from features.customer import Labels, Logged, Response
 
 
@@ -83,19 +83,21 @@ def _last_of_one(after: After, responses: Responses) -> int | None:
     return responses.last[0]
 
 
+def last_pausings(after: After, counters: Counters, keys: KeyValues) -> Iterator[tuple[Values, int]]:
+    """When the last response was that pauses each of the counters that `keys` name, by the values of labels."""
+    by_values: dict[Values, list[Responses]] = {}
+    for counter in matching(counters, keys):
+        for values, responses in counter.items():
+            by_values.setdefault(values, []).append(responses)
+    for values, several in by_values.items():
+        last = _last_of_one(after, several[0]) if len(several) == 1 else last_pausing(after, several)
+        if last is not None:
+            yield values, last
+
+
 def paused(after: After, pause: int, counters: Counters, keys: KeyValues, now: int) -> dict[Values, int]:
     """1 for each combination of labels whose counter, of those that `keys` name, is paused at `now`."""
-    matching: dict[Values, list[Responses]] = {}
-    for known, by_values in counters.items():
-        if may_be(known, keys):
-            for values, responses in by_values.items():
-                matching.setdefault(values, []).append(responses)
-    found: dict[Values, int] = {}
-    for values, several in matching.items():
-        last = _last_of_one(after, several[0]) if len(several) == 1 else last_pausing(after, several)
-        if last is not None and last > now - pause:
-            found[values] = 1
-    return found
+    return {values: 1 for values, last in last_pausings(after, counters, keys) if last > now - pause}
 
 
 def still_pausing(plan: Plan, labels: Labels, contact: Logged, now: int) -> bool:

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from catalog.limits import Policy, Values
 from catalog.plan import Plan, Treatment
 from decision.counted import NO_HOLDS, Counted, Counters, Holds
-from decision.counters import KeyValues, may_be
+from decision.counters import KeyValues, matching, named_by
 from decision.pauses import NOBODY_RESPONDED, Responded, paused
 from rules.errors import EvaluationError
 from rules.programs import Frame
@@ -73,10 +73,9 @@ def _spent(counted: Counters, held: Counters, keys: KeyValues, since: int, now: 
     """
     spent: dict[Values, int] = {}
     for all_counters, after in ((counted, since), (held, now)):
-        for known, counters in all_counters.items():
-            if known == keys or (None in known and may_be(known, keys)):
-                for values, times in counters.items():
-                    spent[values] = spent.get(values, 0) + len(times) - bisect_right(times, after)
+        for counters in matching(all_counters, keys):
+            for values, times in counters.items():
+                spent[values] = spent.get(values, 0) + len(times) - bisect_right(times, after)
     return spent
 
 
@@ -126,7 +125,7 @@ class Allowance:
     def _open_counters(
         self, policy: Policy, limit: int, keys: Mapping[str, str], spent: Callable[[KeyValues], dict[Values, int]]
     ) -> None:
-        mine = tuple(keys.get(source) for source in policy.per.expressions) if policy.per else ()
+        mine = named_by(policy, keys)
         if None in mine:
             self.left.append(0)
         elif policy.per is None:
@@ -163,8 +162,8 @@ class Allowance:
         for position, spent in self._spent.items():
             policy, limit = self._policies[position], self._limits[position]
             for values, count in spent.items():
-                if policy.per and policy.per.blocks.get(values, 0) & wanted:
-                    found[position] = min(found[position], limit - count)
+                if limit - count < found[position] and policy.per and policy.per.blocks.get(values, 0) & wanted:
+                    found[position] = limit - count
         return tuple(found)
 
     def copy(self) -> "Allowance":

@@ -48,12 +48,21 @@ pauses = st.builds(
     st.integers(1, 2),
     st.sampled_from(["1h", "10d"]),
 )
-scopes = st.sampled_from([{}, {"scope": {"action": ["a"]}}, {"per": ["action"]}, {"per": ["customer.contract"]}])
+scopes = st.sampled_from(
+    [
+        {},
+        {"scope": {"action": ["a"]}},
+        {"per": ["action"]},
+        {"per": ["customer.contract"]},
+        {"per": ["customer.contract", "action"]},
+    ]
+)
 policies = st.lists(st.builds(lambda cap, scope: {**cap, **scope}, caps | pauses, scopes), min_size=1, max_size=4)
 kinds = st.tuples(st.sampled_from(["impression", "dismiss"]), st.integers(0, 48 * HOUR))
 responses = st.lists(kinds, max_size=2, unique_by=lambda response: response[0])
 contacts = st.lists(
-    st.tuples(st.sampled_from("ab"), st.integers(-HOUR, 5 * DAY), st.sampled_from(["k", "l"]), responses), max_size=6
+    st.tuples(st.sampled_from("ab"), st.integers(-HOUR, 5 * DAY), st.sampled_from(["k", "l", ""]), responses),
+    max_size=6,
 )
 attributes = st.fixed_dictionaries(
     {},
@@ -72,7 +81,7 @@ def customer_with(made: list[tuple[str, int, str, list[tuple[str, int]]]], known
         answers = tuple(Response(kind, min(at + after, NOW), min(at + after, NOW)) for kind, after in sorted(came))
         labels = (action, "web", "g" if action == "a" else "", "inbound")
         valid = 36 * HOUR if action == "a" else HOUR // 2
-        keys = (("customer.contract", contract),)
+        keys = (("customer.contract", contract),) if contract else ()  # made before a policy asked for it
         log.append(Contact(at, *labels, SOME_DECISION, keys, answers, valid_for=valid))
     customer = with_contacts(Customer(known), tuple(log))
     spelled = tuple(each.responses for each in log)
