@@ -9,7 +9,7 @@ asked for: a counter is a list of times, of which those count that a window stil
 any, a list of the ends of holds, of which those count that lie ahead.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -52,6 +52,20 @@ def counted_of(plan: Plan, labels: Sequence[Labels], log: Iterable[Logged]) -> t
         return counted, NO_HOLDS
     _sort(holds.values())
     return counted, holds
+
+
+def places_of(plan: Plan, labels: Labels, contact: Logged) -> Iterator[tuple[int, Values, bool, int]]:
+    """What one contact adds: the number of a policy, the values of labels of the counter, whether it only holds its
+    place there, and the time, or the end of the hold, in microseconds.
+    """
+    for number, values, kind in counting(plan, labels):
+        if plan.policies[number].after is not None:
+            continue
+        at = confirmed_at(contact, kind) if kind else contact.at
+        if at is not None:
+            yield number, values, False, at
+        elif is_held(contact, kind):
+            yield number, values, True, contact.at + labels.valid_for
 
 
 class _Counts(NamedTuple):

@@ -9,6 +9,7 @@ contact the first counts when it was, and each other when the last was: of three
 holds back longer, never shorter.
 """
 
+from bisect import insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -21,7 +22,7 @@ from features.customer import Labels, Logged, Response
 
 @dataclass(slots=True)
 class Responses:
-    """When those came that a policy looks for, and those that prevent a pause, in any order, in microseconds.
+    """When those came that a policy looks for, and those that prevent a pause, ascending, in microseconds.
 
     `last` remembers what `last_pausing` found of these alone, once nothing is added any more.
     """
@@ -30,12 +31,28 @@ class Responses:
     preventing: list[int] = field(default_factory=list)
     last: tuple[int | None] | None = field(default=None, compare=False)
 
+    def __bool__(self) -> bool:
+        return bool(self.looked_for or self.preventing)
+
+    def copy(self) -> "Responses":
+        return Responses(self.looked_for.copy(), self.preventing.copy())
+
     def add(self, after: After, response: Response) -> None:
         if response.kind == after.outcome:
-            self.looked_for.append(response.first)
-            self.looked_for += [response.last] * min(response.count - 1, after.times)
+            insort(self.looked_for, response.first)
+            for _ in range(min(response.count - 1, after.times)):
+                insort(self.looked_for, response.last)
         elif response.kind == after.without:
-            self.preventing.append(response.last)
+            insort(self.preventing, response.last)
+
+    def remove(self, after: After, response: Response) -> None:
+        """One that was added."""
+        if response.kind == after.outcome:
+            self.looked_for.remove(response.first)
+            for _ in range(min(response.count - 1, after.times)):
+                self.looked_for.remove(response.last)
+        elif response.kind == after.without:
+            self.preventing.remove(response.last)
 
 
 Counters = dict[KeyValues, dict[Values, Responses]]
@@ -49,19 +66,38 @@ def responded(plan: Plan, labels: Sequence[Labels], log: Iterable[Logged]) -> Re
     if not plan.pausing:
         return NOBODY_RESPONDED
     found: dict[int, Counters] = {}
+    known: dict[int, list[_Place]] = {}  # of the labels that occur
     for contact in log:
         if not contact.responses:
             continue
-        each = labels[contact.labels]
-        for number, values, _ in counting(plan, each):
-            policy = plan.policies[number]
-            if policy.after is None or not any(policy.after.looks_at(response.kind) for response in contact.responses):
-                continue
-            counters = found.setdefault(number, {}).setdefault(key_values(policy, each), {})
-            responses = counters.setdefault(values, Responses())
-            for response in contact.responses:
-                responses.add(policy.after, response)
+        places = known.get(contact.labels)
+        if places is None:
+            places = known[contact.labels] = _places(plan, labels[contact.labels])
+        for number, after, keys, values in places:
+            if looked_at(after, contact):
+                counters = found.setdefault(number, {}).setdefault(keys, {})
+                responses = counters.get(values)
+                if responses is None:
+                    responses = counters[values] = Responses()
+                for response in contact.responses:
+                    responses.add(after, response)
     return found
+
+
+_Place = tuple[int, After, KeyValues, Values]
+
+
+def _places(plan: Plan, labels: Labels) -> list[_Place]:
+    found = []
+    for number, values, _ in counting(plan, labels):
+        policy = plan.policies[number]
+        if policy.after is not None:
+            found.append((number, policy.after, key_values(policy, labels), values))
+    return found
+
+
+def looked_at(after: After, contact: Logged) -> bool:
+    return any(after.looks_at(response.kind) for response in contact.responses)
 
 
 def last_pausing(after: After, responses: Sequence[Responses]) -> int | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catalog.plan import Plan
-from decision.counted import Counted, Holds, counted_more, counted_of
+from decision.carrying import Changes, changes, counted_since, responded_since
+from decision.counted import Counted, Holds, counted_of
 from decision.pauses import Responded, responded
 from features.aggregates import values_at
 from features.customer import Customer, moment
@@ -64,12 +65,10 @@ def view_of(plan: Plan, customer: Customer, before: View | None = None) -> View:
     since is taken from it.
     """
     if before is None:
-        return View(plan, customer, _fitting(plan, customer), *_counted(plan, customer), _history(plan, customer))
+        return View(plan, customer, _fitting(plan, customer), *_of_contacts(plan, customer, None))
     same = before.customer.attributes is customer.attributes
     stored = before.stored if same else _fitting(plan, customer)
-    known = customer.log is before.customer.log and customer.labels is before.customer.labels
-    history = before.history if known else _history(plan, customer)
-    view = View(plan, customer, stored, *_counted_more(plan, customer, before), history)
+    view = View(plan, customer, stored, *_of_contacts(plan, customer, before))
     if same and before.customer.series is customer.series:
         view.attributes, view.since, view.until, view.held = before.attributes, before.since, before.until, before.held
     return view
@@ -92,26 +91,31 @@ def _history(plan: Plan, customer: Customer) -> History:
     return {action: Contacted(moment(at), frozenset(responses[action])) for action, at in last.items()}
 
 
-_OfContacts = tuple[tuple[Counted, ...], Holds, Responded]
+def _history_since(plan: Plan, customer: Customer, history: History, since: Changes) -> History:
+    if not plan.asking or not since.come:
+        return history
+    found = {**history}
+    for contact in since.come:
+        action = customer.labels[contact.labels].action
+        at, kinds = moment(contact.at), frozenset(response.kind for response in contact.responses)
+        known = found.get(action, Contacted(at, kinds))
+        found[action] = Contacted(max(known.last, at), known.responses | kinds)
+    return found
 
 
-def _counted(plan: Plan, customer: Customer) -> _OfContacts:
+_OfContacts = tuple[tuple[Counted, ...], Holds, Responded, History]
+
+
+def _of_contacts(plan: Plan, customer: Customer, before: View | None) -> _OfContacts:
     labels, log = customer.labels, customer.log
-    return *counted_of(plan, labels, log), responded(plan, labels, log)
-
-
-def _counted_more(plan: Plan, customer: Customer, before: View) -> _OfContacts:
-    """Mostly contacts were added, of which nothing can have come yet; all else is counted anew."""
-    known, labels, log = before.customer.log, before.customer.labels, customer.log
-    if log is known and customer.labels is labels:
-        return before.counted, before.holds, before.responded
-    same = customer.labels is labels or customer.labels[: len(labels)] == labels
-    if same and log[: len(known)] == known:
-        counted, holds = before.counted, before.holds
-        for added in log[len(known) :]:
-            if added.responses:
-                break
-            counted, holds = counted_more(plan, counted, holds, customer.labels[added.labels], added.at)
-        else:
-            return counted, holds, before.responded
-    return _counted(plan, customer)
+    if before is not None:
+        if log is before.customer.log and labels is before.customer.labels:
+            return before.counted, before.holds, before.responded, before.history
+        since = changes(before.customer, customer)
+        if since is not None:
+            counted, holds = counted_since(plan, before.counted, before.holds, labels, since)
+            came_of = responded_since(plan, before.responded, labels, since)
+            anew = since.gone and plan.asking  # what was the last contact, or had some response, may have gone
+            known = _history(plan, customer) if anew else _history_since(plan, customer, before.history, since)
+            return counted, holds, came_of, known
+    return *counted_of(plan, labels, log), responded(plan, labels, log), _history(plan, customer)
