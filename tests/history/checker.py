@@ -8,6 +8,7 @@
     consent       no contact on a state without consent, and a state says what the statement said that it names
     latest        a decision was made on the last statement and attribute acknowledged before it was written
     contacts      a decision was made on all contacts granted before it, and on none that the log doesn't have
+    responses     and on all that was acknowledged before it of what came of these, and nothing that nobody told
     time          no decision is dated ahead of the server's clock or behind it by more than it may be off, nor before
                   the contact that precedes it
     refused       no client was answered in a way that it must not be
@@ -21,25 +22,18 @@ Pure. The log's order is that in which Redis wrote; it needs no search for an or
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
-from tests.history.limits import BUDGET, BUDGETED, INBOUND, KEPT_ANYWAY, Limit
+from tests.history.counting import Contact, contacts_of, limited, needed
+from tests.history.limits import BUDGET, BUDGETED, INBOUND, Limit
 from tests.history.log import Decision, Granted, Log, State
 from tests.history.operations import Kind, Loss, Operation, Outcome
 from tests.history.requests import answered, denied
+from tests.history.responses import Responses
 from tests.history.statements import THE_END, Excuse, Statements, Violation
 
 CLOCK_ERROR = 250_000
 HELD_UP = 100_000  # between the script's look at the clock and its write, on a machine that has other things to do
 VISIT = "e-"  # what ids of such events begin with
-
-
-class Contact(NamedTuple):
-    """A contact by the log."""
-
-    decision: str
-    action: str
-    at: int
 
 
 def check(
@@ -49,6 +43,7 @@ def check(
     excuse = Excuse(losses)
     consents = Statements(operations, Kind.CONSENT, excuse)
     attributes = Statements(operations, Kind.ATTRIBUTE, excuse)
+    responses = Responses(operations, log, excuse)
     found = [Violation("refused", f"{each.kind} {each.key}: {each.told}") for each in _refused(operations)]
     found += _recorded(log)
     found += answered(operations, log, excuse)
@@ -68,14 +63,16 @@ def check(
             written = decision.stored - wall
             for stated, key in ((consents, decision.seen.statement), (attributes, decision.seen.attribute)):
                 found += stated.check(customer, key, written, f"decision {decision.id}")
-            contacts += [Contact(decision.id, action, decision.at) for action in decision.granted]
-            found += _limited(decision, contacts, limits)
+            found += responses.check(decision.seen, decision.at, written, f"decision {decision.id}")
+            contacts += contacts_of(decision)
+            found += limited(decision, contacts, limits)
         if customer in log.states:
             last = log.states[customer]
             found += _as_stated(consents, customer, last, f"the state of {customer}")
             found += _seen(f"the state of {customer}", last, contacts, THE_END, limits)
             for stated, key in ((consents, last.statement), (attributes, last.attribute)):
                 found += stated.check(customer, key, THE_END, f"the state of {customer}")
+            found += responses.check(last, THE_END, THE_END, f"the state of {customer}")
     return found
 
 
@@ -92,7 +89,9 @@ def _recorded(log: Log) -> Iterator[Violation]:
         for name, count in ids.items():
             if count > 1:
                 yield Violation("recorded", f"{what} {name} stands in the log {count} times")
-    outbound = ((decision.id, action) for decision in log.decisions for action in decision.granted if action != INBOUND)
+    outbound = (
+        (decision.id, action) for decision in log.decisions for action in decision.granted if action not in INBOUND
+    )
     granted = Counter(outbound)
     sent = Counter(log.sent)
     for decision, action in (granted - sent) + (sent - granted):
@@ -138,31 +137,6 @@ def _as_stated(consents: Statements, customer: str, seen: State, who: str) -> It
         yield Violation("consent", f"{who} takes {seen.statement or 'nothing stated'} for a {told}: it was a {instead}")
 
 
-def fullest(log: Log, limit: Limit) -> int:
-    """How many contacts of one customer were in a window together, at most."""
-    contacts: dict[str, list[Contact]] = defaultdict(list)
-    most = 0
-    for decision in log.decisions:
-        mine = contacts[decision.customer]
-        mine += [Contact(decision.id, action, decision.at) for action in decision.granted]
-        most = max(most, _count(decision, mine, limit))
-    return most
-
-
-def _count(decision: Decision, contacts: Iterable[Contact], limit: Limit) -> int:
-    since = limit.counts_after(decision.at)
-    return sum(each.action == limit.action and (since is None or each.at > since) for each in contacts)
-
-
-def _limited(decision: Decision, contacts: list[Contact], limits: Iterable[Limit]) -> Iterator[Violation]:
-    for limit in limits:
-        if limit.action in decision.granted:
-            count = _count(decision, contacts, limit)
-            if count > limit.limit:
-                text = f"decision {decision.id} is contact {count} of {decision.customer} by {limit.action}"
-                yield Violation("limit", f"{text}: {limit.limit} are allowed ({limit.window})")
-
-
 def _seen(who: str, seen: State, contacts: list[Contact], at: int, limits: Sequence[Limit]) -> Iterator[Violation]:
     places = {(each.decision, each.action): place for place, each in enumerate(contacts)}
     mine = [places.get(contact, -1) for contact in seen.contacts]
@@ -170,7 +144,7 @@ def _seen(who: str, seen: State, contacts: list[Contact], at: int, limits: Seque
         yield Violation("contacts", f"{who} knows of {_first(seen.contacts, mine)}, which is not in the log before it")
     elif mine != sorted(set(mine)):
         yield Violation("contacts", f"{who} knows the contacts in another order than they were granted")
-    missing = _needed(contacts, at, limits) - set(mine)
+    missing = needed(contacts, seen.responses, at, limits) - set(mine)
     if missing:
         first = contacts[min(missing)]
         text = f"{first.action} of {first.decision}"
@@ -180,15 +154,3 @@ def _seen(who: str, seen: State, contacts: list[Contact], at: int, limits: Seque
 def _first(contacts: Sequence[Granted], places: list[int]) -> str:
     decision, action = contacts[places.index(-1)]
     return f"the {action} of {decision}"
-
-
-def _needed(contacts: list[Contact], at: int, limits: Sequence[Limit]) -> set[int]:
-    """The places of those that a limit may count at `at` or later, and of the last that are kept anyway."""
-    needed = set(range(max(0, len(contacts) - KEPT_ANYWAY), len(contacts)))
-    for limit in limits:
-        since = limit.counts_after(at)
-        mine = [place for place, each in enumerate(contacts) if each.action == limit.action]
-        needed.update(
-            mine[-limit.limit :] if since is None else (place for place in mine if contacts[place].at > since)
-        )
-    return needed

@@ -4,7 +4,6 @@ Customers belong to a client: it alone states their consent and their attributes
 known which statement was the last. Anybody decides for them and sends their events.
 """
 
-import json
 import os
 import random
 import sys
@@ -14,9 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from tests.history.limits import CHANNELS, INBOUND
+from tests.history.limits import CHANNELS, TOLD
 from tests.history.operations import Outcome
-from tests.history.session import Session
+from tests.history.session import Session, Shown, shown
 
 SHARED = 40  # request ids that everybody takes from at a time: several ask for the same at once
 CALLER_OFF = 0.25  # seconds, of a client's clock, one way or the other
@@ -45,7 +44,7 @@ class Client:
         self._granted = dict.fromkeys(self._mine, False)
         self._stated = dict.fromkeys(self._mine, 0.0)
         self._events: list[tuple[str, str]] = []
-        self._shown: list[tuple[str, str]] = []
+        self._shown: list[Shown] = []
         self._done = 0
 
     def run(self, stop: threading.Event) -> None:
@@ -66,8 +65,8 @@ class Client:
             self._session.attribute(self._chance.choice(self._mine), worker)
         elif chance < 0.26:
             self._send(worker)
-        elif chance < 0.32 and self._shown:
-            self._session.impression(*self._chance.choice(self._shown), worker)
+        elif chance < 0.38 and self._shown:
+            self._respond(worker)
         else:
             self._ask(worker)
 
@@ -90,6 +89,12 @@ class Client:
             self._events.append((customer, key))
         self._session.event(customer, key, worker)
 
+    def _respond(self, worker: int) -> None:
+        """Of what was granted last, or of anything; now, or of a moment ago, which others have decided since."""
+        contact = self._chance.choice(self._shown[self._chance.choice([-5, 0]) :])
+        ago = self._chance.choice([0.0, 0.0, self._chance.uniform(0, 2)])
+        self._session.respond(contact, self._chance.choice(TOLD.get(contact.action, ("failed",))), worker, ago)
+
     def _ask(self, worker: int) -> None:
         """What is asked follows from the request id, as two bodies for one id would be refused."""
         block = self._done // SHARED
@@ -101,9 +106,10 @@ class Client:
         customer = body.choice([first, first, body.choice(self._load.customers)])
         done = self._session.decide(customer, key, channels, body.randint(1, 3), worker)
         if done.outcome is Outcome.OK:
-            answer = json.loads(done.told)
-            if any(pick["action"] == INBOUND for pick in answer["actions"]):
-                self._shown.append((customer, answer["decision_id"]))
+            # Most of what is told is of those whose count depends on it.
+            self._shown += (
+                each for each in shown(customer, done) if each.action in TOLD or self._chance.random() < 0.1
+            )
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Mistakes one could make, each put into a copy of the code, and the way on which each shows."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +16,11 @@ from tests.history.ways import (
     by_a_slow_clock,
     by_turns,
     cut_and_refused,
+    failed_though_it_counts,
+    failed_twice,
     late_and_refused,
     past_all_windows,
+    seen_late,
     sent_twice,
     withdrawn_by_another_clock,
     withdrawn_elsewhere,
@@ -25,9 +28,7 @@ from tests.history.ways import (
 
 
 class Defect(NamedTuple):
-    """`text` stands in `file` once, and `instead` in the copy. `rules` are among those that are then violated, on a way
-    that `workers` are needed for.
-    """
+    """`text` stands in `file` once, and `instead` in the copy; on a way, `rules` are among those then violated."""
 
     name: str
     file: str
@@ -36,137 +37,173 @@ class Defect(NamedTuple):
     way: Callable[[Scene], None]
     rules: frozenset[str]
 
-    @property
-    def workers(self) -> int:
-        return 1 if self.way in (by_a_fast_clock, by_a_slow_clock, past_all_windows) else 2
-
 
 def _defect(name: str, file: str, text: str, instead: str, way: Callable[[Scene], None], *rules: str) -> Defect:
     return Defect(name, file, text, instead, way, frozenset(rules))
 
 
-DEFECTS: Sequence[Defect] = (
-    _defect(
-        "no version comparison",
-        "features/commit.lua",
-        "\nif version ~= expected then",
-        "\nif false then",
-        by_turns,
-        "contacts",
+DEFECTS: Sequence[Sequence[Defect]] = (
+    (
+        _defect(
+            "no version comparison",
+            "features/commit.lua",
+            "\nif version ~= expected then",
+            "\nif false then",
+            by_turns,
+            "contacts",
+        ),
     ),
-    _defect(
-        "version without its random part",
-        "features/commit.py",
-        "return (int.from_bytes(expected[:8]) + 1).to_bytes(8) + random",
-        "return (int.from_bytes(expected[:8]) + 1).to_bytes(8) + bytes(8)",
-        after_a_power_loss,
-        "contacts",
-        "latest",
+    (
+        _defect(
+            "nothing is not compared",
+            "features/commit.lua",
+            "\nif version ~= expected then",
+            "\nif version ~= expected and state ~= '' then",
+            agreed_elsewhere,
+            "latest",
+        ),
+        _defect(
+            "version without its random part",
+            "features/commit.py",
+            "return (int.from_bytes(expected[:8]) + 1).to_bytes(8) + random",
+            "return (int.from_bytes(expected[:8]) + 1).to_bytes(8) + bytes(8)",
+            after_a_power_loss,
+            "contacts",
+            "latest",
+        ),
+        _defect(
+            "fast clocks unchecked",
+            "features/commit.lua",
+            "if math.abs(now_us - server_us) > MOST_CLOCK_ERROR_US then",
+            "if server_us - now_us > MOST_CLOCK_ERROR_US then",
+            by_a_fast_clock,
+            "time",
+        ),
+        _defect(
+            "request id unchecked",
+            "features/commit.lua",
+            "if body_hash ~= '' then\n  local answered",
+            "if false then\n  local answered",
+            asked_twice,
+            "recorded",
+            "acknowledged",
+        ),
     ),
-    _defect(
-        "request id unchecked",
-        "features/commit.lua",
-        "if body_hash ~= '' then\n  local answered",
-        "if false then\n  local answered",
-        asked_twice,
-        "recorded",
-        "acknowledged",
+    (
+        _defect(
+            "ids of events unchecked",
+            "features/commit.lua",
+            "if #known > 0 then",
+            "if false then",
+            sent_twice,
+            "recorded",
+        ),
+        _defect(
+            "clocks taken to agree about consent",
+            "features/consents.py",
+            "DOUBT = 500_000",
+            "DOUBT = 0",
+            withdrawn_by_another_clock,
+            "latest",
+            "acknowledged",
+        ),
+        _defect(
+            "a contact given back twice",
+            "decision/counted.py",
+            "            elif not contact.responses or is_held(contact, kind):",
+            "            elif contact.responses and not is_held(contact, kind):\n"
+            "                holds.get(number, [0]).pop()\n"
+            "            else:",
+            failed_twice,
+            "limit",
+        ),
+        _defect(
+            "late impressions not counted",
+            "decision/counted.py",
+            "            if at is not None:",
+            "            if at is not None and at < contact.at + each.valid_for:",
+            seen_late,
+            "limit",
+        ),
     ),
-    _defect(
-        "consent read before the last commit",
-        "features/store.py",
-        "            return self.keep(commit.customer_id, outcome.stored)\n",
-        "            moved = self.keep(commit.customer_id, outcome.stored)\n"
-        "            moved.customer = msgspec.structs.replace(moved.customer, consents=customer.consents)\n"
-        "            return moved\n",
-        withdrawn_elsewhere,
-        "consent",
+    (
+        _defect(
+            "consent read before the last commit",
+            "features/store.py",
+            "            return self.keep(commit.customer_id, outcome.stored)\n",
+            "            moved = self.keep(commit.customer_id, outcome.stored)\n"
+            "            moved.customer = msgspec.structs.replace(moved.customer, consents=customer.consents)\n"
+            "            return moved\n",
+            withdrawn_elsewhere,
+            "consent",
+        ),
+        _defect(
+            "a contact given back that counts from its decision",
+            "decision/counted.py",
+            "        for times in counts.decided:",
+            "        for times in () if contact.responses else counts.decided:",
+            failed_though_it_counts,
+            "limit",
+        ),
+        _defect(
+            "a lost commit taken for one that counts",
+            "decision/doubt.py",
+            "    except StoreError:\n        return False",
+            "    except StoreError:\n        return True",
+            cut_and_refused,
+            "acknowledged",
+        ),
+        _defect(
+            "slow clocks unchecked",
+            "features/commit.lua",
+            "if math.abs(now_us - server_us) > MOST_CLOCK_ERROR_US then",
+            "if now_us - server_us > MOST_CLOCK_ERROR_US then",
+            by_a_slow_clock,
+            "time",
+        ),
     ),
-    _defect(
-        "consent stored as yes",
-        "api/customer_changes.py",
-        "Consent(body.granted, min(at, now), body.source)",
-        "Consent(True, min(at, now), body.source)",
-        withdrawn_elsewhere,
-        "consent",
-    ),
-    _defect(
-        "clocks taken to agree about consent",
-        "features/consents.py",
-        "DOUBT = 500_000",
-        "DOUBT = 0",
-        withdrawn_by_another_clock,
-        "latest",
-        "acknowledged",
-    ),
-    _defect(
-        "one contact forgotten by compaction",
-        "features/customer.py",
-        "log = lasting(labels, log[:dropped], log[dropped:]) + log[dropped:]",
-        "log = lasting(labels, log[:dropped], log[dropped:]) + log[dropped + 1 :]",
-        past_all_windows,
-        "contacts",
-    ),
-    _defect(
-        "nothing is not compared",
-        "features/commit.lua",
-        "\nif version ~= expected then",
-        "\nif version ~= expected and state ~= '' then",
-        agreed_elsewhere,
-        "latest",
-    ),
-    _defect(
-        "fast clocks unchecked",
-        "features/commit.lua",
-        "if math.abs(now_us - server_us) > MOST_CLOCK_ERROR_US then",
-        "if server_us - now_us > MOST_CLOCK_ERROR_US then",
-        by_a_fast_clock,
-        "time",
-    ),
-    _defect(
-        "slow clocks unchecked",
-        "features/commit.lua",
-        "if math.abs(now_us - server_us) > MOST_CLOCK_ERROR_US then",
-        "if now_us - server_us > MOST_CLOCK_ERROR_US then",
-        by_a_slow_clock,
-        "time",
-    ),
-    _defect(
-        "ids of events unchecked",
-        "features/commit.lua",
-        "if #known > 0 then",
-        "if false then",
-        sent_twice,
-        "recorded",
-    ),
-    _defect(
-        "a lost commit taken for one that counts",
-        "decision/doubt.py",
-        "    except StoreError:\n        return False",
-        "    except StoreError:\n        return True",
-        cut_and_refused,
-        "acknowledged",
-    ),
-    _defect(
-        "events acknowledged when their time is up",
-        "features/event_waiting.py",
-        '        self._answered(StoreTimeout("no reply in time"))',
-        "        self._answer()",
-        late_and_refused,
-        "acknowledged",
+    (
+        _defect(
+            "consent stored as yes",
+            "api/customer_changes.py",
+            "Consent(body.granted, min(at, now), body.source)",
+            "Consent(True, min(at, now), body.source)",
+            withdrawn_elsewhere,
+            "consent",
+        ),
+        _defect(
+            "events acknowledged when their time is up",
+            "features/event_waiting.py",
+            '        self._answered(StoreTimeout("no reply in time"))',
+            "        self._answer()",
+            late_and_refused,
+            "acknowledged",
+        ),
+        _defect(
+            "one contact forgotten by compaction",
+            "features/customer.py",
+            "log = lasting(labels, log[:dropped], log[dropped:]) + log[dropped:]",
+            "log = lasting(labels, log[:dropped], log[dropped:]) + log[dropped + 1 :]",
+            past_all_windows,
+            "contacts",
+        ),
     ),
 )
-WAYS = tuple(dict.fromkeys(defect.way for defect in DEFECTS))
+"""Those that stand together are put into one copy: on the way of one, the others do nothing."""
+
+WAYS = tuple(dict.fromkeys(defect.way for together in DEFECTS for defect in together))
 LIMITS = SHORT
 
 
-def seeded(defect: Defect, folder: Path) -> Path:
-    """A folder with the one package that differs."""
-    package = Path(defect.file).parent
+def seeded(defects: Iterable[Defect], folder: Path) -> Path:
+    """A folder with the packages that differ."""
     code = folder / "code"
-    shutil.copytree(ROOT / package, code / package, ignore=shutil.ignore_patterns("__pycache__"))
-    file = code / defect.file
-    text = file.read_text(encoding="utf-8")
-    assert text.count(defect.text) == 1, f"{defect.file} has changed: {defect.text!r} stands there otherwise than once"
-    file.write_text(text.replace(defect.text, defect.instead), encoding="utf-8")
+    for defect in defects:
+        package = Path(defect.file).parent
+        if not (code / package).exists():
+            shutil.copytree(ROOT / package, code / package, ignore=shutil.ignore_patterns("__pycache__"))
+        file = code / defect.file
+        text = file.read_text(encoding="utf-8")
+        assert text.count(defect.text) == 1, f"{defect.file} has changed: {defect.text!r} isn't there just once"
+        file.write_text(text.replace(defect.text, defect.instead), encoding="utf-8")
     return code

@@ -1,8 +1,8 @@
 """What the checker holds the log against: limits by their definition, and the catalogs that declare the same to Tino.
 
-Nothing in here shares a line with decision/policy.py. Outbound contacts count from their decision. A banner counts from
-its impression, and is a hold until then; as its answer stands for longer than any run, one that was granted counts in
-either case.
+Nothing in here shares a line with decision/policy.py. What a contact counts from is a limit's: its decision, its first
+impression or its delivery. Banners and parcels wait for these for longer than any run; a popup's answer stands for so
+short a time that most of what is told of it is late.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,24 @@ from pathlib import Path
 
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
-ACTIONS = {"letter": "email", "news": "email", "note": "push", "alert": "sms", "gift": "post", "banner": "in_app"}
-INBOUND = "banner"
+DAY = 24 * HOUR
+ACTIONS = {
+    "letter": "email",
+    "news": "email",
+    "note": "push",
+    "alert": "sms",
+    "gift": "post",
+    "banner": "in_app",
+    "popup": "overlay",
+    "parcel": "courier",
+}
+INBOUND = frozenset({"banner", "popup"})
+VALID_FOR = {"banner": 7 * DAY, "popup": SECOND, "parcel": 7 * DAY}
+KEPT_FOR_LATE = (
+    DAY  # what waits for an impression or a delivery can still be found so long after its answer has expired
+)
+TOLD = {"banner": ("impression",), "popup": ("impression", "click"), "parcel": ("delivered", "failed", "bounced")}
+"""What clients tell of contacts by these; of all others, that they failed."""
 CHANNELS = sorted(set(ACTIONS.values()))
 BUDGETED, BUDGET = "gift", 40  # over all customers, ever
 KEPT_ANYWAY = 50  # contacts that stay in a customer's state though no limit counts them any more
@@ -20,7 +36,7 @@ KEPT_ANYWAY = 50  # contacts that stay in a customer's state though no limit cou
 @dataclass(frozen=True)
 class Limit:
     """At most `limit` contacts by `action`: in `rolling` microseconds, in an hour of the `calendar`, or else ever. They
-    count from the decision, or from `counts`.
+    count from the decision, or from what `counts` names.
     """
 
     action: str
@@ -50,7 +66,9 @@ LONG = (
     Limit("letter", 1),
     Limit("banner", 3, counts="impression"),
     Limit("news", 3, calendar=True),
-    Limit("note", 50, rolling=30 * 24 * HOUR),
+    Limit("note", 50, rolling=30 * DAY),
+    Limit("popup", 3, rolling=30 * DAY, counts="impression"),
+    Limit("parcel", 3, counts="delivery"),
 )
 """Low and high, of every kind of window. Alerts have none, so that customers go on changing."""
 
@@ -59,6 +77,8 @@ SHORT = (
     Limit("news", 3, rolling=2 * SECOND),
     Limit("note", 10, rolling=2 * SECOND),
     Limit("alert", 1000, rolling=2 * SECOND),
+    Limit("popup", 2, rolling=2 * SECOND, counts="impression"),
+    Limit("parcel", 3, rolling=2 * SECOND, counts="delivery"),
 )
 """Windows that end while a run lasts: what a fast clock would free early, and what compaction may forget. A hold that
 lasted for days would keep all that.
@@ -78,7 +98,9 @@ channels:
   push: {{direction: outbound, purpose: marketing, address: customer.email}}
   sms: {{direction: outbound, purpose: marketing, address: customer.email}}
   post: {{direction: outbound, purpose: marketing, address: customer.email}}
+  courier: {{direction: outbound, purpose: marketing, address: customer.email}}
   in_app: {{direction: inbound, purpose: marketing, placements: [home]}}
+  overlay: {{direction: inbound, purpose: marketing, placements: [page]}}
 actions:
 {actions}
 contact_policies:
@@ -93,7 +115,8 @@ def _scope(action: str) -> str:
 
 
 def _texts(action: str) -> str:
-    return "title: seen, valid_for: 7d" if action == INBOUND else f"subject: {action}"
+    valid = f", valid_for: {VALID_FOR[action] // SECOND}s" if action in VALID_FOR else ""
+    return f"title: {action}{valid}"
 
 
 def write_catalog(directory: Path, limits: tuple[Limit, ...]) -> Path:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,7 +10,7 @@ import orjson
 
 from decision.record import Record, read_record
 from features.customer import Customer, decode
-from features.events import unpack_events
+from features.events import Event, unpack_events
 from features.ledger import Ledger
 from features.opening import open_store
 
@@ -22,12 +22,15 @@ Granted = tuple[str, str]
 
 @dataclass(frozen=True)
 class State:
-    """A customer: the statement in force by its source, and what it says; the attribute; the contacts, oldest first."""
+    """A customer: the statement in force by its source, and what it says; the attribute; the contacts, oldest first; of
+    what came of them, by its kind, when first.
+    """
 
     statement: str = ""
     granted: bool = False
     attribute: str = ""
     contacts: tuple[Granted, ...] = ()
+    responses: Mapping[Granted, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,16 +50,43 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Response:
+    """An event that answers a contact: when it happened, and when it was stored, by the service's clock."""
+
+    customer: str
+    event: str
+    contact: Granted
+    kind: str
+    at: int
+    received: int
+
+
+@dataclass(frozen=True)
 class Log:
     """Decisions and events in the order in which they were written, as far as those of one customer go; `events` are
-    (customer, id), `sent` is the outbox. `states` are the last ones; `visits` is what the aggregate has counted.
+    (customer, id), `responses` those that answer a contact, `sent` is the outbox. `states` are the last ones; `visits`
+    is what the aggregate has counted.
     """
 
     decisions: list[Decision] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
     sent: list[Granted] = field(default_factory=list)
     states: dict[str, State] = field(default_factory=dict)
     visits: dict[str, int] = field(default_factory=dict)
+
+    def of(self, customer: str) -> "Log":
+        """What is in it of this one."""
+        decisions = [each for each in self.decisions if each.customer == customer]
+        ids = {each.id for each in decisions}
+        return Log(
+            decisions,
+            [each for each in self.events if each[0] == customer],
+            [each for each in self.responses if each.customer == customer],
+            [each for each in self.sent if each[0] in ids],
+            {customer: self.states[customer]},
+            {customer: self.visits.get(customer, 0)},
+        )
 
     @property
     def reached(self) -> Counter[str]:
@@ -76,7 +106,9 @@ async def _read(url: str, customers: list[str]) -> Log:
             for entry, (_, _, _, body) in await _entries(ledger, ledger.layout.decisions(partition)):
                 log.decisions.append(_decision(int(entry.partition(b"-")[0]) * 1000, read_record(body)))
             for _, (_, whose, _, packed) in await _entries(ledger, ledger.layout.events(partition)):
-                log.events.extend((whose.decode(), event.id) for event in unpack_events(packed))
+                events, customer = unpack_events(packed), whose.decode()
+                log.events.extend((customer, event.id) for event in events)
+                log.responses.extend(_response(customer, event) for event in events if event.decision_id)
             for _, (_, message) in await _entries(ledger, ledger.layout.outbox(partition)):
                 log.sent.append(_sent(orjson.loads(message)))
         for customer in customers:
@@ -110,6 +142,11 @@ def _decision(stored: int, record: Record) -> Decision:
     )
 
 
+def _response(customer: str, event: Event) -> Response:
+    contact = (event.decision_id, event.properties["action"])
+    return Response(customer, event.id, contact, event.type, event.at, event.received)
+
+
 def _sent(message: dict[str, str]) -> Granted:
     return message["decision_id"], message["treatment"].partition("/")[0]
 
@@ -121,4 +158,9 @@ def state_of(customer: Customer) -> State:
         consent is not None and consent.granted,
         customer.attributes.get("tier", ""),
         tuple((contact.decision, contact.action) for contact in customer.contacts),
+        {
+            (contact.decision, contact.action): {told.kind: told.first for told in contact.responses}
+            for contact in customer.contacts
+            if contact.responses
+        },
     )

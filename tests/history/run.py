@@ -12,6 +12,7 @@ from tests.history.checker import check
 from tests.history.client import Workload
 from tests.history.clients import Clients
 from tests.history.cluster import Cluster
+from tests.history.counting import given_back, late
 from tests.history.limits import Limit, write_catalog
 from tests.history.log import Log, read_log
 from tests.history.nemesis import Nemesis
@@ -32,6 +33,8 @@ class Story:
     log: Log = field(default_factory=Log)
     conflicts: int = 0
     harms: Counter[str] = field(default_factory=Counter)
+    given_back: int = 0
+    late: int = 0
     violations: list[Violation] = field(default_factory=list)
 
     @property
@@ -45,6 +48,8 @@ class Story:
             ("  of these cut by the client", sum(each.cuts for each in self.operations)),
             ("decisions recorded", len(self.log.decisions)),
             ("  contacts granted", self.log.reached.total()),
+            ("  given back, as they failed", self.given_back),
+            ("  seen or delivered late", self.late),
             ("conflicts (lost commits)", self.conflicts),
             *sorted(self.harms.items()),
             ("violations", len(self.violations)),
@@ -90,15 +95,34 @@ def workloads(cluster: Cluster, seed: str) -> list[Workload]:
 
 def told(cluster: Cluster, limits: Sequence[Limit], customers: Sequence[str] = CUSTOMERS) -> Story:
     """What has happened to these so far, checked."""
-    wall = (time.time_ns() - time.monotonic_ns()) // 1000
     story = Story(read_histories(cluster.histories))
     story.log = read_log(cluster.redis.url, customers)
     story.log.visits.update(visits(cluster, customers))
     for worker in cluster.workers:
         worker.count()
     story.conflicts = sum(worker.lost_commits for worker in cluster.workers)
-    story.violations = check(story.operations, story.log, limits, cluster.losses, wall)
+    story.given_back, story.late = given_back(story.log, limits), late(story.log, limits)
+    story.violations = check(story.operations, story.log, limits, cluster.losses, _wall())
     return story
+
+
+def told_of_each(cluster: Cluster, limits: Sequence[Limit], customers: Sequence[str]) -> list[list[Violation]]:
+    """What is violated as far as each of them goes."""
+    story, wall = told(cluster, limits, customers), _wall()
+    return [
+        check(
+            [each for each in story.operations if each.customer == customer],
+            story.log.of(customer),
+            limits,
+            cluster.losses,
+            wall,
+        )
+        for customer in customers
+    ]
+
+
+def _wall() -> int:
+    return (time.time_ns() - time.monotonic_ns()) // 1000
 
 
 def visits(cluster: Cluster, customers: Sequence[str]) -> dict[str, int]:

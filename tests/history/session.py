@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.history.operations import Completed, History, Invoked, Kind, Outcome, now
 
@@ -25,6 +25,20 @@ _UNANSWERED = (OSError, http.client.HTTPException)
 
 class Refused(Exception):  # noqa: N818 - as a caller sees it
     """An answer that no request of these clients may get."""
+
+
+class Shown(NamedTuple):
+    """A contact that a client was told of."""
+
+    customer: str
+    decision: str
+    action: str
+
+
+def shown(customer: str, answer: Completed) -> list[Shown]:
+    """The contacts in an answer that was acknowledged."""
+    told = json.loads(answer.told)
+    return [Shown(customer, told["decision_id"], pick["action"]) for pick in told["actions"]]
 
 
 class Session:
@@ -86,11 +100,14 @@ class Session:
         body = {"attributes": {"email": "c@example.com", "tier": key}}
         return self._do(Kind.ATTRIBUTE, customer, key, ("PATCH", f"/customers/{customer}", body), worker)
 
-    def impression(self, customer: str, decision: str, worker: int = 0) -> Completed:
-        """Of a decision's contacts. Told again, it is another event, that changes nothing."""
+    def respond(self, contact: Shown, kind: str, worker: int = 0, ago: float = 0.0) -> Completed:
+        """What came of a contact, so many seconds ago. Told again, it is another event."""
         key = self._fresh("i")
-        body = {"id": key, "customer_id": customer, "type": "impression", "decision_id": decision}
-        return self._do(Kind.EVENT, customer, key, ("POST", "/events", body), worker)
+        body: dict[str, Any] = {"id": key, "customer_id": contact.customer, "type": kind}
+        body |= {"decision_id": contact.decision, "properties": {"action": contact.action}}
+        if ago:
+            body["at"] = (datetime.now(UTC) - timedelta(seconds=ago)).isoformat()
+        return self._do(Kind.EVENT, contact.customer, key, ("POST", "/events", body), worker)
 
     def event(self, customer: str, key: str, worker: int = 0, tries: int | None = None) -> Completed:
         body = {"id": key, "customer_id": customer, "type": "visit"}

@@ -6,7 +6,7 @@ import pytest
 
 from tests.history.checker import check
 from tests.history.limits import BUDGET, BUDGETED, HOUR, SECOND, Limit
-from tests.history.log import Decision, Log, State
+from tests.history.log import Decision, Log, Response, State
 from tests.history.operations import Completed, Invoked, Kind, Line, Loss, Operation, Outcome, paired
 
 WHO = "c-1"
@@ -35,7 +35,13 @@ TWO = (*ONE, ("d-2", "note"))
 ASKED = [done(Kind.DECIDE, "r-1", 9_000, 11_000, "answer 1"), done(Kind.DECIDE, "r-2", 19_000, 21_000, "answer 2")]
 ASKED += [done(Kind.DECIDE, f"r-{number}", 9_000, None) for number in (3, 4, 5)]
 SENT = [done(Kind.EVENT, "e-1", 30_000, 31_000)]
-LOG = Log([FIRST, SECOND_ONE], [(WHO, "e-1")], list(TWO), {WHO: State("s-1", True, "a-1", TWO)}, {WHO: 1})
+LOG = Log(
+    [FIRST, SECOND_ONE],
+    [(WHO, "e-1")],
+    sent=list(TWO),
+    states={WHO: State("s-1", True, "a-1", TWO)},
+    visits={WHO: 1},
+)
 
 
 def rules(operations: list[Operation], log: Log, losses: tuple[Loss, ...] = ()) -> list[str]:
@@ -93,6 +99,36 @@ def test_what_nobody_knows_the_end_of_may_have_happened_or_not() -> None:
 )
 def test_each_violation(log: Log, rule: str) -> None:
     assert rule in rules([*SAID, *ASKED, *SENT], log)
+
+
+def test_who_decides_knows_what_had_been_told_of_contacts_and_nothing_else() -> None:
+    """Acknowledged at 16,000, of something at 14,000; another at 18,000 has no end that anybody knows."""
+    note = ("d-1", "note")
+    sent = [done(Kind.EVENT, "i-1", 15_000, 16_000), done(Kind.EVENT, "i-2", 17_000, None)]
+    told = [
+        Response(WHO, f"i-{number}", note, "failed", WALL + at, WALL + received)
+        for number, at, received in ((1, 14_000, 15_500), (2, 13_000, 18_000))
+    ]
+    later = Response(WHO, "i-3", note, "click", WALL + 20_500, WALL + 20_500)
+
+    def rules_of(first: dict[str, int], last: dict[str, int]) -> list[str]:
+        decisions = [FIRST, replace(SECOND_ONE, seen=replace(SECOND_ONE.seen, responses=known(first)))]
+        states = {WHO: replace(LOG.states[WHO], responses=known(last))}
+        events = [*LOG.events, *((WHO, f"i-{number}") for number in (1, 2, 3))]
+        log = replace(LOG, decisions=decisions, states=states, events=events, responses=[*told, later])
+        return rules([*SAID, *ASKED, *SENT, *sent], log)
+
+    def known(told: dict[str, int]) -> dict[tuple[str, str], dict[str, int]]:
+        return {note: {kind: WALL + at for kind, at in told.items()}}
+
+    end = {"failed": 13_000, "click": 20_500}
+    assert rules_of({"failed": 14_000}, end) == []
+    assert rules_of({"failed": 13_000}, end) == []
+    assert rules_of({}, end) == ["responses"], "it was acknowledged"
+    assert rules_of({"failed": 13_500}, end) == ["responses"], "nobody told that"
+    assert rules_of(end, end) == ["responses"], "nobody had told of a click yet"
+    assert rules_of({"failed": 14_000}, {"failed": 13_000}) == ["responses"], "in the end all of them are known"
+    assert rules_of({"failed": 14_000}, {"failed": 14_000, "click": 20_500}) == ["responses"]
 
 
 def test_clocks_may_be_a_quarter_of_a_second_off() -> None:

@@ -1,5 +1,6 @@
 """Each defect that is put into a copy of the code is found, by the checker that finds nothing without it."""
 
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -7,29 +8,35 @@ import pytest
 from tests.history.cluster import Cluster
 from tests.history.defects import DEFECTS, LIMITS, WAYS, Defect, seeded
 from tests.history.limits import write_catalog
-from tests.history.run import CUSTOMERS, told
+from tests.history.run import told_of_each
+from tests.history.statements import Violation
 from tests.history.ways import Scene
 
+Way = Callable[[Scene], None]
 pytestmark = pytest.mark.chaos
 
 
-@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: str(defect.name))
-def test_a_defect_is_found(tmp_path: Path, defect: Defect, capsys: pytest.CaptureFixture[str]) -> None:
-    catalog = write_catalog(tmp_path, LIMITS)
-    with Cluster(tmp_path, catalog, defect.workers, code=seeded(defect, tmp_path)) as cluster:
-        scene = Scene(cluster, CUSTOMERS[0])
-        defect.way(scene)
-        scene.close()
-        violations = told(cluster, LIMITS).violations
+@pytest.mark.parametrize("together", DEFECTS, ids=lambda together: ", ".join(defect.name for defect in together))
+def test_a_defect_is_found(tmp_path: Path, together: Sequence[Defect], capsys: pytest.CaptureFixture[str]) -> None:
+    found = violations(tmp_path, [defect.way for defect in together], seeded(together, tmp_path))
     with capsys.disabled():
-        print(f"\n  {defect.name}: {len(violations)} violations; {violations[0].text if violations else ''}")
-    assert defect.rules <= {violation.rule for violation in violations}
+        for defect, mine in zip(together, found, strict=True):
+            print(f"\n  {defect.name}: {len(mine)} violations; {mine[0].text if mine else ''}", end="")
+    for defect, mine in zip(together, found, strict=True):
+        assert defect.rules <= {violation.rule for violation in mine}, defect.name
 
 
 def test_the_same_ways_break_nothing_without_them(tmp_path: Path) -> None:
-    with Cluster(tmp_path, write_catalog(tmp_path, LIMITS), workers=2) as cluster:
-        for number, way in enumerate(WAYS):
-            scene = Scene(cluster, f"c-{number}")
+    assert violations(tmp_path, WAYS) == [[] for _ in WAYS]
+
+
+def violations(folder: Path, ways: Iterable[Way], code: Path | None = None) -> list[list[Violation]]:
+    """On each way, which a customer of its own is taken."""
+    customers = []
+    with Cluster(folder, write_catalog(folder, LIMITS), workers=2, code=code) as cluster:
+        for number, way in enumerate(ways):
+            customers.append(f"c-{number}")
+            scene = Scene(cluster, customers[-1])
             way(scene)
             scene.close()
-        assert told(cluster, LIMITS, [f"c-{number}" for number in range(len(WAYS))]).violations == []
+        return told_of_each(cluster, LIMITS, customers)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.history.checker import fullest
+from tests.history.counting import fullest
 from tests.history.limits import ACTIONS, LONG, SHORT, Limit
 from tests.history.run import lines_of, run
 
@@ -24,5 +24,9 @@ def test_nothing_that_was_promised_is_broken(
     assert sum(each.unanswered for each in story.operations) > 0
     assert sum(each.cuts for each in story.operations) > 0
     assert story.log.reached.keys() == ACTIONS.keys(), "every limit was counted against"
+    assert story.late > 0
+    assert story.given_back > 0
     if limits is LONG:
-        assert [fullest(story.log, limit) for limit in limits] == [1, 3, 3, 50], "every limit was reached, and held"
+        assert [fullest(story.log, limit) for limit in limits] == [1, 3, 3, 50, 3, 3], (
+            "every limit was reached, and held"
+        )

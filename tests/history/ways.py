@@ -7,10 +7,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.history.cluster import Cluster
-from tests.history.limits import KEPT_ANYWAY, SECOND
+from tests.history.limits import KEPT_ANYWAY, SECOND, VALID_FOR
 from tests.history.operations import Completed, Outcome, now
 from tests.history.proxy import Mode
-from tests.history.session import Session
+from tests.history.session import Session, Shown, shown
 from tests.history.worker import Skew
 
 PATIENT = 100  # tries: on the way to a defect nothing is given up
@@ -33,12 +33,14 @@ class Scene:
         for client in (self.first, self.second):
             self.ask(client)
 
-    def ask(self, client: Session, channel: str = "sms") -> None:
+    def ask(self, client: Session, channel: str = "sms") -> list[Shown]:
         self._asked += 1
-        self.ask_as(client, f"r-{self.customer}-{self._asked}", channel)
+        return self.ask_as(client, f"r-{self.customer}-{self._asked}", channel)
 
-    def ask_as(self, client: Session, key: str, channel: str = "sms") -> None:
-        acknowledged(client.decide(self.customer, key, [channel]))
+    def ask_as(self, client: Session, key: str, channel: str = "sms") -> list[Shown]:
+        answer = client.decide(self.customer, key, [channel])
+        acknowledged(answer)
+        return shown(self.customer, answer)
 
     def close(self) -> None:
         self.first.close()
@@ -117,6 +119,34 @@ def sent_twice(scene: Scene) -> None:
         acknowledged(client.event(scene.customer, f"e-{scene.customer}"))
 
 
+def failed_twice(scene: Scene) -> None:
+    """Of three parcels, which are as many as may be under way, one has failed: that gives back one place."""
+    *_, last = [contact for _ in range(3) for contact in scene.ask(scene.first, "courier")]
+    for kind in ("failed", "bounced"):
+        acknowledged(scene.second.respond(last, kind))
+    for _ in range(2):
+        scene.ask(scene.first, "courier")
+
+
+def failed_though_it_counts(scene: Scene) -> None:
+    """A message that counts from its decision on, whatever becomes of it."""
+    began = now()
+    sent = [contact for _ in range(3) for contact in scene.ask(scene.first, "email")]
+    for contact in sent:
+        acknowledged(scene.second.respond(contact, "failed"))
+    while scene.ask(scene.first, "email"):
+        assert now() < began + 2 * SECOND, "the machine is too busy to tell"
+
+
+def seen_late(scene: Scene) -> None:
+    """As many popups as may be are shown for so long that their answer no longer stands, and then told of."""
+    late = [contact for _ in range(2) for contact in scene.ask(scene.first, "overlay")]
+    time.sleep(VALID_FOR["popup"] / SECOND)
+    for contact in late:
+        acknowledged(scene.second.respond(contact, "impression"))
+    scene.ask(scene.first, "overlay")
+
+
 def by_a_fast_clock(scene: Scene) -> None:
     for _ in range(4):
         scene.ask(scene.first, "email")
@@ -126,6 +156,7 @@ def by_a_fast_clock(scene: Scene) -> None:
 
 def by_a_slow_clock(scene: Scene) -> None:
     """So long after the last commit that the slow clock is not before it: that is refused by another comparison."""
+    scene.ask(scene.first)  # so that no reply puts the clock right before it decides
     time.sleep(0.55)
     scene.cluster.workers[0].skew(Skew(-0.5))
     scene.ask(scene.first)
