@@ -75,8 +75,9 @@ def view_of(plan: Plan, customer: Customer, before: View | None = None) -> View:
 
 
 def _fitting(plan: Plan, customer: Customer) -> dict[str, Any]:
-    kinds = plan.customer_types
-    return {name: value for name, value in customer.attributes.items() if name in kinds and fits(kinds[name], value)}
+    kinds, known = plan.customer_types, customer.attributes
+    fitting = {name: value for name, value in known.items() if name in kinds and fits(kinds[name], value)}
+    return known if len(fitting) == len(known) else fitting  # there are many customers
 
 
 def _history(plan: Plan, customer: Customer) -> History:

@@ -14,17 +14,20 @@ from msgspec.structs import replace
 from features.consents import with_consent
 from features.customer import (
     EMPTY,
+    MOST_SHARED,
     Consent,
     Contact,
     Customer,
     Identity,
     Labels,
     Logged,
+    Response,
     decode,
     encode,
     encode_longer,
     micros,
     moment,
+    shared_labels,
     with_attributes,
     with_contacts,
 )
@@ -62,6 +65,36 @@ def test_a_customer_comes_back_as_it_was_types_and_all(customer: Customer) -> No
         assert type(back.attributes[name]) is type(value)
         if isinstance(value, datetime):
             assert back.attributes[name].tzinfo is UTC
+
+
+def _seen(keys: tuple[tuple[str, str], ...] = ()) -> Customer:
+    contact = Contact(5, "hello", "web", "greetings", "inbound", SOME_DECISION, keys)
+    customer = with_contacts(Customer(), (contact,))
+    return replace(customer, log=(replace(customer.log[0], responses=(Response("impression", 2**40, 2**40),)),))
+
+
+def test_what_customers_have_alike_is_in_memory_once() -> None:
+    one, other = (decode(encode(_seen())) for _ in range(2))
+    assert one == other == _seen()
+    assert one.labels[0] is other.labels[0] is with_contacts(EMPTY, one.contacts).labels[0]
+    (here,), (there,) = (customer.log[0].responses for customer in (one, other))
+    assert here.kind is there.kind
+    assert here.first is here.last
+
+
+def test_of_labels_that_only_one_customer_has_none_are_remembered() -> None:
+    keys = (("context.page", "/of/one"),)
+    one, other = (decode(encode(_seen(keys))) for _ in range(2))
+    assert one == other == _seen(keys)
+    assert one.labels[0] is not other.labels[0]
+
+
+def test_no_more_labels_are_remembered_than_so_many() -> None:
+    first = shared_labels(Labels("first", "web", "", "inbound"))
+    for number in range(MOST_SHARED + 1):
+        shared_labels(Labels(f"a-{number}", "web", "", "inbound"))
+    again = Labels("first", "web", "", "inbound")
+    assert shared_labels(again) is again is not first
 
 
 def test_no_bytes_are_a_customer_nobody_knows() -> None:
