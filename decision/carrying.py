@@ -59,18 +59,22 @@ def counted_since(
     plan: Plan, counted: tuple[Counted, ...], holds: Holds, labels: Sequence[Labels], since: Changes
 ) -> tuple[tuple[Counted, ...], Holds]:
     """What decision.counted.counted_of would find now, from what it found before; neither is changed."""
-    if not since.gone and not any(contact.responses for contact in since.come):
-        for contact in since.come:
-            counted, holds = counted_more(plan, counted, holds, labels[contact.labels], contact.at)
-        return counted, holds
-    less, more = _edits(plan, labels, since.gone), _edits(plan, labels, since.come)
-    for number in {number for number, held in (*less, *more) if not held}:
-        edited = _edited(counted[number], less.get((number, False), ()), more.get((number, False), ()))
+    if not since.gone:
+        more = counted, holds
+        for contact in since.come:  # mostly contacts were added, of which nothing can have come yet
+            if contact.responses:
+                break
+            more = counted_more(plan, *more, labels[contact.labels], contact.at)
+        else:
+            return more
+    less, added = _edits(plan, labels, since.gone), _edits(plan, labels, since.come)
+    for number in {number for number, held in (*less, *added) if not held}:
+        edited = _edited(counted[number], less.get((number, False), ()), added.get((number, False), ()))
         counted = (*counted[:number], edited, *counted[number + 1 :])
     now_held = dict(holds)
-    for number in {number for number, held in (*less, *more) if held}:
+    for number in {number for number, held in (*less, *added) if held}:
         known = holds[number] if number in holds else [] if plan.policies[number].per is None else {}
-        now_held[number] = _edited(known, less.get((number, True), ()), more.get((number, True), ()))
+        now_held[number] = _edited(known, less.get((number, True), ()), added.get((number, True), ()))
     held = {number: each for number, each in now_held.items() if each}
     return counted, held or NO_HOLDS
 
@@ -121,9 +125,11 @@ def _put(into: dict[T, Any], key: T, value: Any) -> Any:
 
 def responded_since(plan: Plan, known: Responded, labels: Sequence[Labels], since: Changes) -> Responded:
     """What decision.pauses.responded would find now, from what it found before, which is not changed."""
+    if not plan.pausing:
+        return known
     told = [(contact, False) for contact in since.gone if contact.responses]
     told += [(contact, True) for contact in since.come if contact.responses]
-    if not told or not plan.pausing:
+    if not told:
         return known
     found: dict[int, Counters] = {**known}
     for contact, adds in told:
