@@ -22,6 +22,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from features.redis_server import EmbeddedRedis
+from settings import PREFIX, Settings
 from tests.cli.conftest import environment
 from tests.cli.test_serve import READY_WITHIN, free_port, until_alive
 
@@ -164,6 +165,13 @@ def test_what_may_be_set_is_documented() -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
     variables = set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT))
     assert {name for name in variables if f"`{name}`" not in page} == set()
+
+
+def test_every_setting_of_a_worker_may_be_set() -> None:
+    """But for what the services have laid down: where the files are, which Redis it is and how that keeps its own."""
+    laid_down = {"TINO_CATALOG", "TINO_DATA", "TINO_NOW", "TINO_REDIS_URL", "TINO_APPENDFSYNC"}
+    settings = {PREFIX + name.upper() for name in Settings.model_fields}
+    assert settings - laid_down <= SERVICES["tino"]["environment"].keys()
 
 
 @pytest.fixture(scope="module")
