@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from time import monotonic
 from typing import Any, cast
 
 import msgspec
@@ -12,6 +11,7 @@ from api.customer_bodies import ConsentBody, CustomerBody, CustomerPatch
 from api.problems import Problem
 from features.consents import DOUBT, with_consent, with_consent_now, with_refusal
 from features.customer import Consent, Customer, micros, with_attributes
+from features.elapsed import elapsed
 from features.store import Change
 from rules.types import AttributeType, coerce
 
@@ -20,12 +20,12 @@ SOURCE = "api"
 
 
 class Arrival:
-    """When a request came in; `time` is a monotonic clock in seconds.
+    """When a request came in; `time` is in seconds, and counts while the machine sleeps.
 
     What it states was stated by then, however often its commit is tried, and however long Redis lets it wait.
     """
 
-    def __init__(self, time: Callable[[], float] = monotonic) -> None:
+    def __init__(self, time: Callable[[], float] = elapsed) -> None:
         self._time = time
         self._at = time()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from channels.message import Message
+from features.deadline import Deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,14 @@ Outcome = Sent | Refused | Later
 class Adapter(Protocol):
     """Whatever either method raises counts as Later. One that takes longer than the deliverer waits is cancelled, which
     counts as Later too: it must not send after that, as the customer may have said no by then.
+
+    A process that is stopped, or whose machine sleeps, is cancelled only when it goes on, and may get to sending before
+    that. So `send` is told until when it may: right before it can't be undone any more it looks whether `until` has
+    passed, and then answers Later.
     """
 
     async def was_sent(self, message_id: str) -> bool:
         """Whether this message is known to have gone out. One that can't tell says False."""
         ...
 
-    async def send(self, message: Message) -> Outcome: ...
+    async def send(self, message: Message, until: Deadline) -> Outcome: ...

@@ -2,7 +2,7 @@
 
     1  taken      an entry is ours for a while (channels.outbox); one that is held is put off until quiet hours are over
     2  asked      has it been sent already, by somebody who was killed before 6? Then on to 5
-    3  looked at  the clock of the data, the customer's state, fresh, and the catalog in force: may it be sent now?
+    3  looked at  the clock of the data, the catalog in force, and the customer's state, fresh: may it be sent now?
                   (decision.release)
     4  sent       the adapter has it
     5  recorded   what became of it is an event of the customer: `delivered`, or `failed` with the reason; of who was
@@ -11,7 +11,8 @@
 
 Killed between any two, the next deliverer begins at 1 when the lease has run out. What was sent is not sent again as
 far as the adapter can tell; an event counts once by its id. What Redis can't be asked about is not sent, and what was
-acknowledged before 3 is seen there: a no that comes while the message is on its way to the adapter comes too late.
+acknowledged before 3 is seen there: a no, or a reload, that comes while the message is on its way to the adapter comes
+too late. So that this way is short, whoever stood still on it doesn't send (STALE_SECONDS, the adapter's `until`).
 
 Of one customer, what is due at once is sent in the order in which it was decided, and what can't be sent yet holds back
 what is behind it, as far as one deliverer knows: what another takes meanwhile does not wait for it. That would take an
@@ -22,7 +23,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
 from channels.adapter import Adapter, Later, Refused, Sent
@@ -40,6 +40,7 @@ from features.clock_following import follow_clock
 from features.commit import Committed
 from features.customer import moment
 from features.deadline import Deadline
+from features.elapsed import elapsed
 from features.errors import CorruptState
 from features.identity import root_of
 from features.intake import Intake
@@ -49,7 +50,7 @@ from features.turns import Turns
 SECONDS = 5.0  # for each thing asked of Redis
 SEND_SECONDS = 10.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
-STALE_SECONDS = SECONDS + 1.0  # from asking for the customer to sending: a machine can be put to sleep in between
+STALE_SECONDS = SECONDS + 1.0  # from 3 to 4: a machine can be put to sleep in between
 UNREADABLE_S = 3600.0
 MICROS = 1_000_000
 Say = Callable[[str], None]
@@ -69,7 +70,7 @@ class _First(NamedTuple):
 
 
 class Deliverer:
-    """`step` is told the name of each step once it is done, `say` what people should know of. `time` is monotonic.
+    """`step` is told the name of each step once it is done, `say` what people should know of. `time` is in seconds.
 
     `left` is why what it had in hand is still there, as far as it knows: empty it, where nobody is going to ask.
     """
@@ -83,7 +84,7 @@ class Deliverer:
         outbox: Outbox | None = None,
         say: Say = lambda text: None,
         step: Say = lambda name: None,
-        time: Callable[[], float] = monotonic,
+        time: Callable[[], float] = elapsed,
     ) -> None:
         self.tally = Tally()
         self.left: dict[tuple[int, bytes], Left] = {}
@@ -117,11 +118,24 @@ class Deliverer:
                 await self._each_customer(taken, now, began)
         return count
 
-    async def _look(self) -> None:
-        if await self._in_force.look():
-            plan = self._in_force.plan
-            self._store.lives_ms(plan.lifetime_ms)
-            self._store.counts(plan.aggregates)
+    async def _look(self) -> bool:
+        """Whether there is another catalog in force."""
+        if not await self._in_force.look():
+            return False
+        plan = self._in_force.plan
+        self._store.lives_ms(plan.lifetime_ms)
+        self._store.counts(plan.aggregates)
+        return True
+
+    async def _up_to_date(self) -> float:
+        """Goes by the clock of the data and the catalog in force; since when, by our own time. A catalog that has just
+        come into force takes its time to be built, and another may have by then.
+        """
+        while True:
+            since = self._time()
+            await follow_clock(self._store)  # else what others hold by the clock as it is now would go
+            if not await self._look():
+                return since
 
     async def _each_customer(self, taken: Sequence[Taken], now: int, began: float) -> None:
         groups: dict[str, list[tuple[Taken, Message]]] = {}
@@ -191,8 +205,7 @@ class Deliverer:
             await self._finish(entry, message, before)
             return None
         self._step("asked")
-        looked = self._time()
-        await follow_clock(self._store)  # else what others hold by the clock as it is now would go
+        looked = await self._up_to_date()
         root, snapshot = await root_of(self._store, message.customer_id, Deadline(SECONDS), fresh=True)
         now = self._store.now_for(snapshot)
         release = released(self._in_force.plan, snapshot.customer, message.outgoing, now)
@@ -206,7 +219,8 @@ class Deliverer:
         if self._time() - looked > STALE_SECONDS:
             self._leaves(entry, Left.NO_TIME)
             return None  # this process stood still: by now it may be another's, and what was seen no longer so
-        outcome = await self._adapted(self._adapter.send(message), self._seconds_for(message))
+        seconds = self._seconds_for(message)
+        outcome = await self._adapted(self._adapter.send(message, Deadline(seconds, self._time)), seconds)
         if isinstance(outcome, Later):
             return await self._try_later(entry, message, outcome)
         self._step("sent")

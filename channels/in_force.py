@@ -23,6 +23,7 @@ class InForcePlan:
         self._catalogs = catalogs
         self._otherwise = otherwise
         self._plan: Plan | None = None
+        self._building = asyncio.Lock()
 
     @property
     def plan(self) -> Plan:
@@ -32,18 +33,30 @@ class InForcePlan:
         return self._plan
 
     async def look(self) -> bool:
-        """Whether there is another one now. Raises NothingInForceError, BundleError, StoreError, OSError."""
-        pointer = await self._catalogs.in_force()
-        if not pointer.digest and self._otherwise is not None:
-            changed, self._plan = self._plan is not self._otherwise, self._otherwise
-            return changed
-        if not pointer.digest:
-            raise NothingInForceError("no catalog is in force here: start a service with one, or name one, --catalog")
-        if self._plan is not None and self._plan.digest == pointer.digest:
+        """Whether there is another one than there was. Many may look at once, and it is built once. Raises
+        NothingInForceError, BundleError, StoreError, OSError.
+        """
+        if self._is(await self._pointed_at()):
             return False
-        packed = await self._catalogs.packed(pointer.digest)
-        self._plan = await asyncio.to_thread(_built, packed, pointer.digest)
+        async with self._building:
+            digest = await self._pointed_at()  # after whoever was here before: what they have found is no later
+            if not self._is(digest):
+                self._plan = self._otherwise if not digest else await self._made(digest)
         return True
+
+    def _is(self, digest: str) -> bool:
+        return self._plan is not None and (self._plan.digest == digest if digest else self._plan is self._otherwise)
+
+    async def _pointed_at(self) -> str:
+        """ "" where nothing is in force, but there is something to go by."""
+        pointer = await self._catalogs.in_force()
+        if not pointer.digest and self._otherwise is None:
+            raise NothingInForceError("no catalog is in force here: start a service with one, or name one, --catalog")
+        return pointer.digest
+
+    async def _made(self, digest: str) -> Plan:
+        packed = await self._catalogs.packed(digest)
+        return await asyncio.to_thread(_built, packed, digest)
 
 
 def _built(packed: bytes, digest: str) -> Plan:

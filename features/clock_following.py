@@ -28,5 +28,5 @@ async def follow_clock(store: CustomerStore, within: float = WITHIN) -> bool:
         return False
     ledger.clock_offset_us = offset_in(kept)
     if store.clock.known:
-        store.clock.heard(store.clock.now() + ledger.clock_offset_us - before)
+        store.clock.set_ahead(ledger.clock_offset_us - before)
     return True

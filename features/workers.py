@@ -5,20 +5,23 @@ catalog waits for all whose time is not over. The other side of this is the *lea
 (it was frozen, or cut off from Redis) is waited for by nobody, so it may not decide until it has entered itself again
 and *then* seen which catalog is in force. In this order nothing slips through: if the pointer moves before the worker
 looks, the worker sees it; if after, the mover sees the worker. Redis counts the time from when the entry arrives and
-the worker from when it was sent, and gives up a little early, so the lease ends before the entry.
+the worker from when it was sent, and gives up a little early, so the lease ends before the entry. The lease counts the
+time in which the machine slept (features.elapsed), and is broken off where the server's clock turns out to be further
+ahead than expected: then either this machine stood still, its clocks with it, or that clock was set, and entries have
+run out before their time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from time import monotonic
 
 import msgspec
 
 from features.cache import Cache, Snapshot
 from features.catalogs import WITHIN, Pointer
 from features.clock import ServerClock
+from features.elapsed import elapsed
 from features.errors import NotConnected
 from features.keys import WORKERS
 from features.ledger import Ledger
@@ -101,11 +104,11 @@ def _read(found: list[bytes]) -> Iterator[Present]:
 class Lease:
     """Until when a worker may assume that the catalog it decides by is in force; over at first."""
 
-    __slots__ = ("_ends", "_time")
+    __slots__ = ("_broken_off", "_ends", "_time")
 
-    def __init__(self, time: Callable[[], float] = monotonic) -> None:
+    def __init__(self, time: Callable[[], float] = elapsed) -> None:
         self._time = time
-        self._ends = time()
+        self._ends = self._broken_off = time()
 
     @property
     def over(self) -> bool:
@@ -115,8 +118,13 @@ class Lease:
         return self._time()
 
     def renew(self, sent: float) -> None:
-        """`sent` is when the entry was sent that renews it."""
-        self._ends = sent + LEASE_SECONDS
+        """`sent` is when the entry was sent that renews it: to no avail where it has been broken off since."""
+        if sent >= self._broken_off:
+            self._ends = sent + LEASE_SECONDS
+
+    def break_off(self) -> None:
+        """It is over now, whatever was sent before."""
+        self._ends = self._broken_off = self._time()
 
 
 class LeasedStore(CustomerStore):
@@ -125,6 +133,7 @@ class LeasedStore(CustomerStore):
     def __init__(self, ledger: Ledger, cache: Cache, clock: ServerClock, lease: Lease) -> None:
         super().__init__(ledger, cache, clock)
         self._lease = lease
+        clock.on_step(lease.break_off)
 
     def now_for(self, snapshot: Snapshot) -> int:
         """Raises ClockError, LeaseOver. Every commit asks for its time just before it is sent."""

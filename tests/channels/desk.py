@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from msgspec.structs import replace
@@ -27,6 +26,7 @@ from features.catalogs import CatalogStore
 from features.consents import with_consent
 from features.customer import Consent, Contact, Customer, with_attributes
 from features.deadline import Deadline
+from features.elapsed import elapsed
 from features.identity import update
 from features.opening import open_store
 from features.store import CustomerStore
@@ -110,7 +110,7 @@ class Desk:
         adapter: Adapter,
         step: Callable[[str], None] = lambda name: None,
         kind: type[Deliverer] = Deliverer,
-        time: Callable[[], float] = monotonic,
+        time: Callable[[], float] = elapsed,
     ) -> Deliverer:
         return kind(self.store, InForcePlan(self._catalogs), adapter, say=self.said.append, step=step, time=time)
 

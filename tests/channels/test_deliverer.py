@@ -1,6 +1,7 @@
 """What a deliverer makes of what its adapter says, and of what it can't read or find."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 
 from archive.erasing import Erased, erase
+from catalog.plan import Plan
 from channels import deliverer as delivering
+from channels import in_force
 from channels.adapter import Later, Outcome, Refused, Sent
 from channels.deliverer import pause_after
 from channels.in_force import NothingInForceError
@@ -37,7 +40,7 @@ class Told:
     async def was_sent(self, message_id: str) -> bool:
         return message_id in self.known
 
-    async def send(self, message: Message) -> Outcome:
+    async def send(self, message: Message, until: Deadline) -> Outcome:
         answer = self.answers.pop(0) if self.answers else Sent()
         if isinstance(answer, Exception):
             raise answer
@@ -80,6 +83,25 @@ async def test_who_stood_still_after_the_look_does_not_send(at: At) -> None:
         slow = desk.deliverer(adapter, stands, time=lambda: stood)
         await deliver_once(slow)
         assert (adapter.sent, slow.tally.sent, await desk.responses(), await desk.left()) == ([], 0, [[]], (1, 1))
+
+
+async def test_who_stands_still_within_the_adapter_is_told_when_it_is_too_late(at: At) -> None:
+    """In seconds of the same clock, and of none that stands while the machine sleeps."""
+    async with at(NOON) as desk:
+        await ready(desk, "push")
+        now, left = 0.0, []
+
+        class Slow(Told):
+            async def send(self, message: Message, until: Deadline) -> Outcome:
+                nonlocal now
+                left.append(until.left())
+                now += delivering.SEND_SECONDS
+                return Later("too late") if until.passed else await super().send(message, until)
+
+        adapter = Slow()
+        deliverer = desk.deliverer(adapter, time=lambda: now)
+        await deliver_once(deliverer)
+        assert (left, adapter.sent, deliverer.tally.later) == ([delivering.SEND_SECONDS], [], 1)
 
 
 async def test_what_was_sent_before_is_recorded_and_not_sent(at: At) -> None:
@@ -309,10 +331,10 @@ async def test_of_who_is_erased_while_the_adapter_has_their_message_nothing_is_w
             await desk.knows()
 
     class Erasing(Told):
-        async def send(self, message: Message) -> Outcome:
+        async def send(self, message: Message, until: Deadline) -> Outcome:
             if moment == "sent":
                 await goes()
-            return await super().send(message)
+            return await super().send(message, until)
 
     commit = CustomerStore.commit
 
@@ -383,6 +405,48 @@ async def test_a_reloaded_catalog_counts_from_the_next_message_on(at: At) -> Non
         await desk.serve(CATALOG.replace("  tip: {value: 5, treatments: {push: {t: Tip}}}\n", ""))
         await deliver_once(deliverer)
         assert (adapter.sent, dict(deliverer.tally.unsent)) == (["tip/push"], {Unsent.NOT_DECLARED: 1})
+
+
+async def test_a_reload_counts_from_the_next_message_on_though_it_is_in_hand(at: At) -> None:
+    async with at(NOON) as desk:
+        await ready(desk, "push", "call")
+
+        class Reloaded(Told):
+            async def send(self, message: Message, until: Deadline) -> Outcome:
+                await desk.serve(CATALOG.replace("  ring: {value: 4, treatments: {call: {t: Ring}}}\n", ""))
+                return await super().send(message, until)
+
+        adapter = Reloaded()
+        deliverer = desk.deliverer(adapter)
+        await deliver_once(deliverer)
+        assert (adapter.sent, dict(deliverer.tally.unsent)) == (["tip/push"], {Unsent.NOT_DECLARED: 1})
+
+
+async def test_a_reload_while_a_catalog_is_built_counts_too(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What many look at at once is built once, and what comes into force meanwhile is seen before anything is sent."""
+    async with at(NOON) as desk:
+        await ready(desk, "push", "call")
+        await desk.knows("c-2")
+        await desk.decide("push", "c-2")
+        begun, go_on, built = threading.Event(), threading.Event(), []
+
+        def slowly(packed: bytes, digest: str) -> Plan:
+            begun.set()
+            assert go_on.wait(PATIENT)
+            built.append(digest)
+            return made(packed, digest)
+
+        made = in_force._built
+        monkeypatch.setattr(in_force, "_built", slowly)
+        adapter = Told()
+        deliverer = desk.deliverer(adapter)
+        running = asyncio.create_task(deliver_once(deliverer))
+        assert await asyncio.to_thread(begun.wait, PATIENT)
+        await desk.serve(CATALOG.replace("  tip: {value: 5, treatments: {push: {t: Tip}}}\n", ""))
+        go_on.set()
+        await running
+        assert (adapter.sent, dict(deliverer.tally.unsent)) == (["ring/call"], {Unsent.NOT_DECLARED: 2})
+        assert len(built) == 2
 
 
 async def test_it_goes_on_until_it_is_told_to_stop(at: At) -> None:

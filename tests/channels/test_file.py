@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from channels import deliverer as delivering
-from channels.adapter import Sent
+from channels.adapter import Later, Sent
 from channels.file import Attempt, File, line_of
 from channels.lines import Lines, NotMessagesError
 from channels.message import Message
 from channels.running import deliver_once
 from decision.release import Unsent
+from features.deadline import Deadline
 from tests.channels.conftest import At
 from tests.channels.desk import NOON, PATIENT, no_consent
 
@@ -44,7 +45,7 @@ def written(path: Path) -> list[str]:
 
 async def test_a_line_in_full(tmp_path: Path) -> None:
     with opened(tmp_path / "sent") as file:
-        assert await file.send(message(1)) == Sent()
+        assert await file.send(message(1), Deadline(PATIENT)) == Sent()
     assert json.loads((tmp_path / "sent").read_bytes()) == {
         "id": "0" * 31 + "1/news/email",
         "decision_id": "0" * 31 + "1",
@@ -71,9 +72,9 @@ class Watched(File):
         super().__init__(path)
         self._lines.append = self._watched(self._lines.append)  # type: ignore[method-assign,assignment]
 
-    def _append(self, message: Message, attempt: Attempt) -> None:
+    def _append(self, message: Message, attempt: Attempt) -> bool:
         try:
-            super()._append(message, attempt)
+            return super()._append(message, attempt)
         finally:
             self.over.set()
 
@@ -110,21 +111,21 @@ async def test_what_was_given_up_while_it_waited_is_not_written(tmp_path: Path) 
     path = tmp_path / "sent"
     with watched(path) as file:
         with locked(path):
-            sending = asyncio.create_task(file.send(message(1)))
+            sending = asyncio.create_task(file.send(message(1), Deadline(PATIENT)))
             await asyncio.sleep(0)
             sending.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await sending
         assert await asyncio.to_thread(file.over.wait, PATIENT)
         assert (path.read_bytes(), await file.was_sent(message(1).id)) == (b"", False)
-        assert await file.send(message(1)) == Sent()
+        assert await file.send(message(1), Deadline(PATIENT)) == Sent()
     assert written(path) == [message(1).id]
 
 
 async def test_what_is_being_written_is_sent_though_nobody_waits_any_more(tmp_path: Path) -> None:
     with watched(tmp_path / "sent") as file:
         file.may_write.clear()
-        sending = asyncio.create_task(file.send(message(1)))
+        sending = asyncio.create_task(file.send(message(1), Deadline(PATIENT)))
         assert await asyncio.to_thread(file.begun.wait, PATIENT)
         sending.cancel()
         await asyncio.sleep(0)
@@ -159,27 +160,48 @@ async def test_nothing_is_written_after_a_no_to_whoever_waited(at: At, monkeypat
         assert (dict(deliverer.tally.unsent), desk.written()) == ({Unsent.NO_CONSENT: 1}, [])
 
 
+async def test_who_stood_still_while_it_waited_writes_nothing(tmp_path: Path) -> None:
+    """Its thread gets the lock before anybody is told that its time is up."""
+    now = 0.0
+    path = tmp_path / "sent"
+    with opened(path) as file:
+        with locked(path):
+            sending = asyncio.create_task(file.send(message(1), Deadline(10.0, lambda: now)))
+            await asyncio.sleep(0)
+            now = 10.0
+        assert await sending == Later("the file was somebody else's for too long")
+        assert (path.read_bytes(), await file.was_sent(message(1).id)) == (b"", False)
+
+
+async def test_what_is_there_is_sent_however_late_one_comes_to_see_it(tmp_path: Path) -> None:
+    with opened(tmp_path / "sent") as one, opened(tmp_path / "sent") as other:
+        await one.send(message(1), Deadline(PATIENT))
+        assert await other.send(message(1), Deadline(0.0)) == Sent()
+
+
 async def test_nothing_is_written_twice(tmp_path: Path) -> None:
     path = tmp_path / "sent"
     with opened(path) as file:
         assert not await file.was_sent(message(1).id)
         for number in (1, 2, 1):
-            await file.send(message(number))
+            await file.send(message(number), Deadline(PATIENT))
         assert await file.was_sent(message(1).id)
     with opened(path) as file:
         assert await file.was_sent(message(2).id)
         for number in (2, 3):
-            await file.send(message(number))
+            await file.send(message(number), Deadline(PATIENT))
     assert written(path) == [message(number).id for number in (1, 2, 3)]
 
 
 async def test_what_another_has_appended_since_is_known(tmp_path: Path) -> None:
     path = tmp_path / "sent"
     with opened(path) as one, opened(path) as other:
-        await one.send(message(1))
+        await one.send(message(1), Deadline(PATIENT))
         assert await other.was_sent(message(1).id)
-        await other.send(message(1))
-        await asyncio.gather(*(file.send(message(number)) for number in range(2, 40) for file in (one, other)))
+        await other.send(message(1), Deadline(PATIENT))
+        await asyncio.gather(
+            *(file.send(message(number), Deadline(PATIENT)) for number in range(2, 40) for file in (one, other))
+        )
     assert sorted(written(path)) == sorted(message(number).id for number in range(1, 40))
 
 
@@ -191,16 +213,16 @@ async def test_a_line_without_an_end_is_cut_off(tmp_path: Path, length: int) -> 
     with opened(path) as file:
         assert path.read_bytes() == line_of(message(1))
         assert not await file.was_sent(message(2).id)
-        await file.send(message(2))
+        await file.send(message(2), Deadline(PATIENT))
     assert path.read_bytes() == line_of(message(1)) + line_of(message(2))
 
 
 async def test_one_that_appears_later_is_cut_off_too(tmp_path: Path) -> None:
     path = tmp_path / "sent"
     with opened(path) as file:
-        await file.send(message(1))
+        await file.send(message(1), Deadline(PATIENT))
         path.write_bytes(path.read_bytes() + line_of(message(2))[:20])
-        await file.send(message(3))
+        await file.send(message(3), Deadline(PATIENT))
     assert written(path) == [message(1).id, message(3).id]
 
 
@@ -227,24 +249,24 @@ def room_for(size: int) -> Iterator[None]:
 async def test_what_could_not_be_written_is_not_sent(tmp_path: Path) -> None:
     """No room for all of a line: what was written of it is taken back, and the next message doesn't run into it."""
     with opened(tmp_path / "sent") as file:
-        await file.send(message(1))
+        await file.send(message(1), Deadline(PATIENT))
         with room_for(len(line_of(message(1))) + 10), pytest.raises(OSError, match="only 10 of"):
-            await file.send(message(2))
+            await file.send(message(2), Deadline(PATIENT))
         assert (tmp_path / "sent").read_bytes() == line_of(message(1))
         assert not await file.was_sent(message(2).id)
-        await file.send(message(3))
+        await file.send(message(3), Deadline(PATIENT))
     assert written(tmp_path / "sent") == [message(1).id, message(3).id]
 
 
 async def test_renamed_it_goes_on_in_a_new_one(tmp_path: Path) -> None:
     path, rotated = tmp_path / "sent", tmp_path / "sent.1"
     with opened(path) as one, opened(path) as other:
-        await one.send(message(1))
-        await other.send(message(2))
+        await one.send(message(1), Deadline(PATIENT))
+        await other.send(message(2), Deadline(PATIENT))
         path.rename(rotated)
         assert await one.was_sent(message(2).id)  # who had not yet read so far
         for file, number in ((one, 3), (other, 4), (other, 3), (one, 4), (one, 1), (other, 1)):
-            await file.send(message(number))
+            await file.send(message(number), Deadline(PATIENT))
         assert (written(rotated), written(path)) == (
             [message(1).id, message(2).id],
             [message(3).id, message(4).id],
@@ -255,12 +277,12 @@ async def test_renamed_and_made_anew_it_goes_on_there(tmp_path: Path) -> None:
     """Whoever had it open as it was appends to the same file as whoever opened it since."""
     path = tmp_path / "sent"
     with opened(path) as one:
-        await one.send(message(1))
+        await one.send(message(1), Deadline(PATIENT))
         path.rename(tmp_path / "sent.1")
         with opened(path) as other:
-            await other.send(message(2))
-            await one.send(message(2))
-            await one.send(message(3))
+            await other.send(message(2), Deadline(PATIENT))
+            await one.send(message(2), Deadline(PATIENT))
+            await one.send(message(3), Deadline(PATIENT))
             assert await other.was_sent(message(3).id)
     assert written(path) == [message(2).id, message(3).id]
 
@@ -271,13 +293,13 @@ async def test_truncated_it_is_read_anew(tmp_path: Path, since: int) -> None:
     path = tmp_path / "sent"
     with opened(path) as one, opened(path) as other:
         for number in range(3):
-            await one.send(message(number))
+            await one.send(message(number), Deadline(PATIENT))
         os.truncate(path, 0)
         later = range(10, 10 + since)
         for number in later:
-            await other.send(message(number))
+            await other.send(message(number), Deadline(PATIENT))
         for number in (*later, 1, 20):
-            await one.send(message(number))
+            await one.send(message(number), Deadline(PATIENT))
         assert await other.was_sent(message(20).id)
     assert written(path) == [message(number).id for number in (*later, 20)]
 

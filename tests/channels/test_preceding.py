@@ -182,10 +182,10 @@ async def test_what_another_deliverer_has_in_hand_counts_though_its_time_has_pas
         others = []
 
         class Slow(Told):
-            async def send(self, message: Message) -> Outcome:
+            async def send(self, message: Message, until: Deadline) -> Outcome:
                 await desk.decide("push")
                 others.append(await desk.deliver())
-                return await super().send(message)
+                return await super().send(message, until)
 
         adapter = Slow()
         await deliver_once(desk.deliverer(adapter))
@@ -201,10 +201,10 @@ async def test_where_there_is_room_for_both_deliverers_may_change_their_order(at
         order = []
 
         class Slow(Told):
-            async def send(self, message: Message) -> Outcome:
+            async def send(self, message: Message, until: Deadline) -> Outcome:
                 await desk.decide("push")
                 order.extend(ids(desk.written()) if (await desk.deliver()).sent else [])
-                return await super().send(message)
+                return await super().send(message, until)
 
         adapter = Slow()
         await deliver_once(desk.deliverer(adapter))

@@ -29,6 +29,7 @@ from features.ledger import Ledger
 from features.opening import open_store
 from features.redis_server import EmbeddedRedis
 from features.store import CustomerStore
+from features.workers import Lease, LeasedStore
 from tests.decision.plans import plan_of
 from tests.engines import AtOnce, ByTask
 from tests.features.proxy import Proxy
@@ -275,6 +276,24 @@ async def test_a_clock_before_the_customers_last_commit(store: CustomerStore, en
     assert await degraded(engine, BOTH, PATIENT) is Degradation.CLOCK
     assert await degraded(engine, replace(BOTH, dry_run=True), PATIENT) is Degradation.CLOCK
     assert await contacts(store) == ()
+
+
+async def test_who_stood_still_with_all_its_clocks_does_not_decide_by_what_it_has(
+    store: CustomerStore, plan: Plan, way: type[Engine]
+) -> None:
+    """Its first try comes too late, and tells that the catalog may be another by now."""
+    ledger, clock, lease = Ledger(store.ledger.link, store.ledger.layout), ServerClock(), Lease(lambda: 0.0)
+    clock.heard(store.clock.now())
+    own = LeasedStore(ledger, Cache(9), clock, lease)
+    lease.renew(lease.now())
+    await reachable(own)
+    engine = way(own, plan)
+    ledger.clock_offset_us += 6_000_000  # to who stood still the server seems to have jumped
+    assert await degraded(engine, BOTH, PATIENT) is Degradation.STORE_UNAVAILABLE
+    assert await contacts(store) == ()
+    lease.renew(lease.now())
+    answer, _ = await asked(engine, BOTH)
+    assert answer.status is Status.DECIDED
 
 
 async def test_a_cached_customer_whose_last_commit_lies_ahead(store: CustomerStore, engine: Engine) -> None:

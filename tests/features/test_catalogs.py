@@ -172,6 +172,27 @@ async def test_nothing_is_decided_when_the_lease_is_over(ledger: Ledger) -> None
         store.now_for(UNKNOWN)
 
 
+async def test_a_lease_is_broken_off_where_the_servers_clock_has_stepped(ledger: Ledger) -> None:
+    """As after a pause of the whole machine, which no clock there has counted; what was sent before does not help."""
+    now = 100.0
+    lease, clock = Lease(lambda: now), ServerClock(lambda: int(now * 1e9))
+    store = LeasedStore(ledger, Cache(1), clock, lease)
+    clock.heard(1_000_000)
+    now += 1.0
+    sent = lease.now()
+    lease.renew(sent)
+    assert store.now_for(UNKNOWN) == 2_000_000
+    now += 0.5
+    clock.heard(8_000_000)
+    with pytest.raises(LeaseOver):
+        store.now_for(UNKNOWN)
+    lease.renew(sent)
+    with pytest.raises(LeaseOver):
+        store.now_for(UNKNOWN)
+    lease.renew(now)
+    assert store.now_for(UNKNOWN) == 8_000_000
+
+
 class Worker:
     """What a worker tells of itself: it follows the pointer at once, or refuses a digest."""
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.clock import TOLERANCE, ServerClock
+from features.clock import STEP, TOLERANCE, ServerClock
+from features.elapsed import CLOCK, elapsed
 
 NOW = 1_760_000_000_000_000
 
@@ -53,6 +57,35 @@ def test_a_server_whose_clock_was_set_is_followed_both_ways(off: int) -> None:
     clock.heard(NOW)
     clock.heard(NOW + off)
     assert clock.now() == NOW + off
+
+
+@pytest.mark.parametrize(("off", "told"), [(STEP + 1, 1), (STEP, 0), (-STEP - 1, 0), (-3600 * STEP, 0)])
+def test_of_a_server_that_is_further_ahead_than_any_reply_travels_one_is_told(off: int, told: int) -> None:
+    """Or else our own clock has stood still."""
+    steps = []
+    clock = ServerClock(Ticks())
+    clock.on_step(lambda: steps.append(clock.now()))
+    clock.heard(NOW)
+    clock.heard(NOW + off)
+    assert steps == [NOW + off] * told
+
+
+def test_a_time_that_was_set_is_no_step() -> None:
+    steps: list[int] = []
+    clock = ServerClock(Ticks())
+    clock.on_step(lambda: steps.append(1))
+    with pytest.raises(RuntimeError):
+        clock.set_ahead(1)
+    clock.heard(NOW)
+    clock.set_ahead(3600 * STEP)
+    clock.heard(NOW + 3600 * STEP)
+    assert (clock.now(), steps) == (NOW + 3600 * STEP, [])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="has a clock of its own for that")
+def test_what_has_elapsed_counts_while_the_machine_sleeps() -> None:
+    assert time.CLOCK_BOOTTIME == CLOCK
+    assert elapsed() <= time.clock_gettime(time.CLOCK_BOOTTIME) <= elapsed()
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**10), st.integers(-(10**6), 10**6)), min_size=1))
