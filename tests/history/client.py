@@ -14,9 +14,11 @@ from pathlib import Path
 import msgspec
 
 from tests.history.limits import CHANNELS, TOLD
+from tests.history.log import OWN
 from tests.history.operations import Outcome
 from tests.history.session import Session, Shown, shown
 
+BY_A_COOKIE = 4  # requests, the last of which merges
 SHARED = 40  # request ids that everybody takes from at a time: several ask for the same at once
 CALLER_OFF = 0.25  # seconds, of a client's clock, one way or the other
 AFTER_A_NO = 1.1  # seconds; a yes that follows sooner, by clocks that are as far off as they may be, might be the older
@@ -45,6 +47,8 @@ class Client:
         self._stated = dict.fromkeys(self._mine, 0.0)
         self._events: list[tuple[str, str]] = []
         self._shown: list[Shown] = []
+        self._cookies: list[str] = []
+        self._left = 0  # to be done by the last of them
         self._done = 0
 
     def run(self, stop: threading.Event) -> None:
@@ -67,6 +71,8 @@ class Client:
             self._send(worker)
         elif chance < 0.38 and self._shown:
             self._respond(worker)
+        elif chance < 0.46 and self._mine:
+            self._by_cookie(self._chance.choice(self._mine), worker)
         else:
             self._ask(worker)
 
@@ -94,6 +100,25 @@ class Client:
         contact = self._chance.choice(self._shown[self._chance.choice([-5, 0]) :])
         ago = self._chance.choice([0.0, 0.0, self._chance.uniform(0, 2)])
         self._session.respond(contact, self._chance.choice(TOLD.get(contact.action, ("failed",))), worker, ago)
+
+    def _by_cookie(self, customer: str, worker: int) -> None:
+        """They are asked for by another id for a while, which is merged into theirs then, and stands for them on."""
+        if not self._left:
+            if self._granted[customer]:
+                self._cookies.append(f"{customer}{OWN}{len(self._cookies)}")
+                self._session.attribute(self._cookies[-1], worker)
+                self._session.consent(self._cookies[-1], True, worker)
+                self._left = BY_A_COOKIE
+            return
+        self._left -= 1
+        if not self._left:
+            self._session.merge(self._cookies[-1], customer, worker)
+            return
+        cookie = self._chance.choice([self._cookies[-1], self._chance.choice(self._cookies)])
+        channels = self._chance.sample(CHANNELS, 3)
+        done = self._session.decide(cookie, f"k-{cookie}-{self._done}", channels, 2, worker)
+        if done.outcome is Outcome.OK:
+            self._shown += (each for each in shown(cookie, done) if each.action in TOLD)
 
     def _ask(self, worker: int) -> None:
         """What is asked follows from the request id, as two bodies for one id would be refused."""

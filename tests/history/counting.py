@@ -49,18 +49,24 @@ def limited(decision: Decision, contacts: list[Contact], limits: Iterable[Limit]
 def fullest(log: Log, limit: Limit) -> int:
     """How many contacts of one customer counted together when another was granted, that one included, at most."""
     contacts: dict[str, list[Contact]] = defaultdict(list)
+    all_in_all: dict[str, list[Contact]] = defaultdict(list)
+    for decision in log.decisions:
+        all_in_all[decision.customer] += contacts_of(decision)
     most = 0
     for decision in log.decisions:
         mine = contacts[decision.customer]
         mine += contacts_of(decision)
         if limit.action in decision.granted:
-            most = max(most, _count(decision, mine, limit))
+            merged = [contact for other in decision.seen.merged for contact in all_in_all[other]]
+            most = max(most, _count(decision, [*mine, *merged], limit))
     return most
 
 
-def needed(contacts: Sequence[Contact], known: Known, at: int, limits: Sequence[Limit]) -> set[int]:
-    """The places of those that a limit may count at `at` or later, and of the last that are kept anyway."""
-    found = set(range(max(0, len(contacts) - KEPT_ANYWAY), len(contacts)))
+def needed(
+    contacts: Sequence[Contact], known: Known, at: int, limits: Sequence[Limit], anyway: int = KEPT_ANYWAY
+) -> set[int]:
+    """The places of those that a limit may count at `at` or later, and of the last that are kept `anyway`."""
+    found = set(range(max(0, len(contacts) - anyway), len(contacts)))
     for limit in limits:
         mine = [place for place, each in enumerate(contacts) if each.action == limit.action]
         if limit.counts == "decision" and limit.lifetime:

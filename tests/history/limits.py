@@ -15,11 +15,11 @@ ACTIONS = {
     "letter": "email",
     "news": "email",
     "note": "push",
+    "popup": "overlay",
+    "parcel": "courier",
     "alert": "sms",
     "gift": "post",
     "banner": "in_app",
-    "popup": "overlay",
-    "parcel": "courier",
 }
 INBOUND = frozenset({"banner", "popup"})
 VALID_FOR = {"banner": 7 * DAY, "popup": SECOND, "parcel": 7 * DAY}
@@ -29,7 +29,7 @@ KEPT_FOR_LATE = (
 TOLD = {"banner": ("impression",), "popup": ("impression", "click"), "parcel": ("delivered", "failed", "bounced")}
 """What clients tell of contacts by these; of all others, that they failed."""
 CHANNELS = sorted(set(ACTIONS.values()))
-BUDGETED, BUDGET = "gift", 40  # over all customers, ever
+BUDGETED, BUDGET = "gift", 15  # over all customers, ever
 KEPT_ANYWAY = 50  # contacts that stay in a customer's state though no limit counts them any more
 
 
@@ -66,7 +66,7 @@ LONG = (
     Limit("letter", 1),
     Limit("banner", 3, counts="impression"),
     Limit("news", 3, calendar=True),
-    Limit("note", 50, rolling=30 * DAY),
+    Limit("note", 20, rolling=30 * DAY),
     Limit("popup", 3, rolling=30 * DAY, counts="impression"),
     Limit("parcel", 3, counts="delivery"),
 )
@@ -77,7 +77,7 @@ SHORT = (
     Limit("news", 3, rolling=2 * SECOND),
     Limit("note", 10, rolling=2 * SECOND),
     Limit("alert", 1000, rolling=2 * SECOND),
-    Limit("popup", 2, rolling=2 * SECOND, counts="impression"),
+    Limit("popup", 2, rolling=10 * SECOND, counts="impression"),
     Limit("parcel", 3, rolling=2 * SECOND, counts="delivery"),
 )
 """Windows that end while a run lasts: what a fast clock would free early, and what compaction may forget. A hold that

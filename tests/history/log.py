@@ -12,9 +12,12 @@ from decision.record import Record, read_record
 from features.customer import Customer, decode
 from features.events import Event, unpack_events
 from features.ledger import Ledger
+from features.merging import merged_ids
 from features.opening import open_store
 
 PATIENCE = 60.0
+OWN = "~"
+"""Before this, an id that turns out to be somebody's, such as a cookie, has that customer's."""
 PURPOSE = "marketing"
 Granted = tuple[str, str]
 """A contact: decision id, action."""
@@ -23,7 +26,8 @@ Granted = tuple[str, str]
 @dataclass(frozen=True)
 class State:
     """A customer: the statement in force by its source, and what it says; the attribute; the contacts, oldest first; of
-    what came of them, by its kind, when first.
+    what came of them, by its kind, when first. `merged` are the ids that stand for them besides; `into` is whom they
+    were merged into.
     """
 
     statement: str = ""
@@ -31,6 +35,8 @@ class State:
     attribute: str = ""
     contacts: tuple[Granted, ...] = ()
     responses: Mapping[Granted, Mapping[str, int]] = field(default_factory=dict)
+    merged: tuple[str, ...] = ()
+    into: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,22 +82,26 @@ class Log:
     visits: dict[str, int] = field(default_factory=dict)
 
     def of(self, customer: str) -> "Log":
-        """What is in it of this one."""
-        decisions = [each for each in self.decisions if each.customer == customer]
+        """What is in it of this one, by whatever id."""
+        decisions = [each for each in self.decisions if whose(each.customer) == customer]
         ids = {each.id for each in decisions}
         return Log(
             decisions,
-            [each for each in self.events if each[0] == customer],
-            [each for each in self.responses if each.customer == customer],
+            [each for each in self.events if whose(each[0]) == customer],
+            [each for each in self.responses if whose(each.customer) == customer],
             [each for each in self.sent if each[0] in ids],
-            {customer: self.states[customer]},
-            {customer: self.visits.get(customer, 0)},
+            {name: state for name, state in self.states.items() if whose(name) == customer},
+            {name: count for name, count in self.visits.items() if whose(name) == customer},
         )
 
     @property
     def reached(self) -> Counter[str]:
         """How often each action was granted."""
         return Counter(action for decision in self.decisions for action in decision.granted)
+
+
+def whose(customer: str) -> str:
+    return customer.partition(OWN)[0]
 
 
 def read_log(url: str, customers: Iterable[str]) -> Log:
@@ -163,4 +173,6 @@ def state_of(customer: Customer) -> State:
             for contact in customer.contacts
             if contact.responses
         },
+        () if customer.merged_into else merged_ids(customer),
+        customer.merged_into,
     )

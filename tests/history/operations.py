@@ -19,6 +19,8 @@ class Kind(StrEnum):
     CONSENT = "consent"
     ATTRIBUTE = "attribute"
     EVENT = "event"
+    MERGE = "merge"
+    ERASE = "erase"
 
 
 class Outcome(StrEnum):
@@ -30,7 +32,9 @@ class Outcome(StrEnum):
 
 
 class Invoked(msgspec.Struct, tag="invoked", frozen=True):
-    """`key` is a request id, the source of a statement, a value, or the id of an event."""
+    """`key` is a request id, the source of a statement, a value, the id of an event, or whom they are merged into;
+    of an erasure it is nothing.
+    """
 
     op: str
     kind: Kind

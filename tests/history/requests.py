@@ -13,10 +13,10 @@ MILLISECOND = 1000  # what the log's times are cut off to
 
 def answered(operations: Iterable[Operation], log: Log, excuse: Excuse) -> Iterator[Violation]:
     """An answer that was acknowledged is in the log, byte for byte."""
-    answers = {(decision.customer, decision.request): decision.answer for decision in log.decisions}
+    answers = {decision.request: decision.answer for decision in log.decisions}
     for each in operations:
         if each.kind is Kind.DECIDE and each.outcome is Outcome.OK and not excuse.covers(each):
-            recorded = answers.get((each.customer, each.key))
+            recorded = answers.get(each.key)
             if recorded is None:
                 yield Violation("acknowledged", f"request {each.key} was answered and is not in the log")
             elif recorded != each.told:
@@ -25,13 +25,13 @@ def answered(operations: Iterable[Operation], log: Log, excuse: Excuse) -> Itera
 
 def denied(operations: Iterable[Operation], log: Log, wall: int) -> Iterator[Violation]:
     """A decision is in the log though all who had asked for it by then were told that nothing was under way."""
-    asked: dict[tuple[str, str], list[Operation]] = defaultdict(list)
+    asked: dict[str, list[Operation]] = defaultdict(list)
     for each in operations:
         if each.kind is Kind.DECIDE:
-            asked[each.customer, each.key].append(each)
+            asked[each.key].append(each)
     for decision in log.decisions:
         written = decision.stored - wall + MILLISECOND
-        tries = chain.from_iterable(map(_maybe_decided, asked[decision.customer, decision.request]))
+        tries = chain.from_iterable(map(_maybe_decided, asked[decision.request]))
         if not any(sent < written for sent in tries):
             yield Violation("recorded", f"decision {decision.id} was made for nobody who was not told that none was")
 

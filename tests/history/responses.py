@@ -13,7 +13,7 @@ class Responses:
 
     def __init__(self, operations: Iterable[Operation], log: Log, excuse: Excuse) -> None:
         self._acknowledged = {
-            (each.customer, each.key): each.returned
+            each.key: each.returned
             for each in operations
             if each.kind is Kind.EVENT and each.outcome is Outcome.OK and not excuse.covers(each)
         }
@@ -36,5 +36,5 @@ class Responses:
                     yield Violation("responses", f"{who} misses the first {kind} of {contact}, which had been told")
 
     def _ended(self, response: Response) -> int:
-        ended = self._acknowledged.get((response.customer, response.event))
+        ended = self._acknowledged.get(response.event)
         return THE_END if ended is None else ended

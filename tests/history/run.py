@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 
@@ -13,8 +14,8 @@ from tests.history.client import Workload
 from tests.history.clients import Clients
 from tests.history.cluster import Cluster
 from tests.history.counting import given_back, late
-from tests.history.limits import Limit, write_catalog
-from tests.history.log import Log, read_log
+from tests.history.limits import BUDGETED, Limit, write_catalog
+from tests.history.log import Log, read_log, whose
 from tests.history.nemesis import Nemesis
 from tests.history.operations import Operation, Outcome, read_histories
 from tests.history.statements import Violation
@@ -48,8 +49,10 @@ class Story:
             ("  of these cut by the client", sum(each.cuts for each in self.operations)),
             ("decisions recorded", len(self.log.decisions)),
             ("  contacts granted", self.log.reached.total()),
+            ("  of the budget", self.log.reached[BUDGETED]),
             ("  given back, as they failed", self.given_back),
             ("  seen or delivered late", self.late),
+            ("ids merged", sum(bool(state.into) for state in self.log.states.values())),
             ("conflicts (lost commits)", self.conflicts),
             *sorted(self.harms.items()),
             ("violations", len(self.violations)),
@@ -96,8 +99,9 @@ def workloads(cluster: Cluster, seed: str) -> list[Workload]:
 def told(cluster: Cluster, limits: Sequence[Limit], customers: Sequence[str] = CUSTOMERS) -> Story:
     """What has happened to these so far, checked."""
     story = Story(read_histories(cluster.histories))
+    customers = sorted({*customers, *(each.customer for each in story.operations)})
     story.log = read_log(cluster.redis.url, customers)
-    story.log.visits.update(visits(cluster, customers))
+    story.log.visits.update(visits(cluster, [each for each in customers if not story.log.states[each].into]))
     for worker in cluster.workers:
         worker.count()
     story.conflicts = sum(worker.lost_commits for worker in cluster.workers)
@@ -111,7 +115,7 @@ def told_of_each(cluster: Cluster, limits: Sequence[Limit], customers: Sequence[
     story, wall = told(cluster, limits, customers), _wall()
     return [
         check(
-            [each for each in story.operations if each.customer == customer],
+            [each for each in story.operations if whose(each.customer) == customer],
             story.log.of(customer),
             limits,
             cluster.losses,
@@ -128,7 +132,7 @@ def _wall() -> int:
 def visits(cluster: Cluster, customers: Sequence[str]) -> dict[str, int]:
     """By customer, what the service says that it has counted."""
     with httpx.Client(base_url=f"http://127.0.0.1:{cluster.ports[0]}", timeout=30) as client:
-        answers = {customer: client.get(f"/customers/{customer}") for customer in customers}
+        answers = {customer: client.get(f"/customers/{quote(customer)}") for customer in customers}
     return {
         customer: answer.json()["aggregates"]["visits"]["value"] or 0
         for customer, answer in answers.items()

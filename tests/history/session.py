@@ -14,11 +14,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from tests.history.operations import Completed, History, Invoked, Kind, Outcome, now
 
 TRIES = 6
 PATIENCE = 4.0
+ERASING = 60.0
 DEADLINE_MS = 300
 _UNANSWERED = (OSError, http.client.HTTPException)
 
@@ -57,6 +59,7 @@ class Session:
     ) -> None:
         self.name = name
         self.off = off
+        self._patience = PATIENCE
         self._cuts, self._denied, self._sent = 0, 0, 0
         self._history = History(folder / f"{name}.jsonl")
         self._ports = ports
@@ -92,13 +95,13 @@ class Session:
         body: dict[str, Any] = {"granted": granted, "source": key}
         if dated:
             body["at"] = (datetime.now(UTC) + timedelta(seconds=self.off)).isoformat()
-        path = f"/customers/{customer}/consents/marketing"
+        path = f"/customers/{quote(customer)}/consents/marketing"
         return self._do(Kind.CONSENT, customer, key, ("PUT", path, body), worker, granted)
 
     def attribute(self, customer: str, worker: int = 0) -> Completed:
         key = self._fresh("a")
         body = {"attributes": {"email": "c@example.com", "tier": key}}
-        return self._do(Kind.ATTRIBUTE, customer, key, ("PATCH", f"/customers/{customer}", body), worker)
+        return self._do(Kind.ATTRIBUTE, customer, key, ("PATCH", f"/customers/{quote(customer)}", body), worker)
 
     def respond(self, contact: Shown, kind: str, worker: int = 0, ago: float = 0.0) -> Completed:
         """What came of a contact, so many seconds ago. Told again, it is another event."""
@@ -112,6 +115,18 @@ class Session:
     def event(self, customer: str, key: str, worker: int = 0, tries: int | None = None) -> Completed:
         body = {"id": key, "customer_id": customer, "type": "visit"}
         return self._do(Kind.EVENT, customer, key, ("POST", "/events", body), worker, tries=tries)
+
+    def merge(self, customer: str, into: str, worker: int = 0) -> Completed:
+        path = f"/customers/{quote(customer)}/merge"
+        return self._do(Kind.MERGE, customer, into, ("POST", path, {"into": into}), worker)
+
+    def erase(self, customer: str, worker: int = 0) -> Completed:
+        """Takes a process of its own: to ask again while that begins would only make more of them."""
+        self._drop(self._ports[worker])
+        self._patience = ERASING
+        done = self._do(Kind.ERASE, customer, "", ("DELETE", f"/customers/{quote(customer)}", {}), worker)
+        self._patience = PATIENCE
+        return done
 
     def close(self) -> None:
         for port in list(self._connections):
@@ -162,6 +177,8 @@ class Session:
             return None
         if status >= 500:
             return None
+        if kind is Kind.ERASE and status == 404:
+            return told  # by a try before
         if status != 200:
             raise Refused(f"{status}: {told}")
         return self._decided(told) if kind is Kind.DECIDE else told
@@ -182,7 +199,7 @@ class Session:
         self._sent = now()
         connection = self._connections.get(port)
         if connection is None:
-            connection = self._connections[port] = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+            connection = self._connections[port] = http.client.HTTPConnection("127.0.0.1", port, timeout=self._patience)
         connection.request(method, path, json.dumps(body), {"content-type": "application/json"})
         if self._chance is not None and self._chance.random() < 0.02:
             self._cuts += 1
@@ -191,4 +208,6 @@ class Session:
         return response.status, response.read().decode()
 
     def _drop(self, port: int) -> None:
-        self._connections.pop(port).close()
+        connection = self._connections.pop(port, None)
+        if connection is not None:
+            connection.close()

@@ -38,23 +38,32 @@ class Statements:
         for operation in operations:
             if operation.kind is kind:
                 self._stated[operation.customer].append(operation)
-        self._place = {each.key: place for mine in self._stated.values() for place, each in enumerate(mine)}
+        self._said = {each.key: each for mine in self._stated.values() for each in mine}
 
-    def check(self, customer: str, seen: str, at: int, who: str) -> Iterator[Violation]:
-        """`seen` is what was in force for somebody who wrote at `at`."""
-        stated = self._stated[customer]
+    def check(self, customers: Sequence[str], seen: str, at: int, who: str) -> Iterator[Violation]:
+        """`seen` is what was in force for somebody who wrote at `at`, of all these ids together."""
+        stated = self._of(customers, seen)
         least = self._least(stated, at)
-        place = self._place.get(seen, -1)
+        place = next((place for place, each in enumerate(stated) if each.key == seen), -1)
         if seen and place < 0:
             yield Violation("latest", f"{who} knows of {seen}, which nobody has stated")
-        if place < least and not self._may_come_late(stated, place):
+        # Of two ids, which yes of two is the later depends on clocks: they are the same yes.
+        same = len(customers) > 1 and place >= 0 and least >= 0 and stated[place].granted == stated[least].granted
+        if place < least and not same and not self._may_come_late(stated, place):
             expected = stated[least].key
             rule = "acknowledged" if at == THE_END else "latest"
             yield Violation(rule, f"{who} has {seen or 'nothing'}, after {expected} had been acknowledged")
 
-    def disagrees(self, customer: str, seen: str, granted: bool) -> bool:
+    def disagrees(self, seen: str, granted: bool) -> bool:
         """Whether it is not what that statement said. Nothing stated is a no."""
-        return granted != any(each.granted for each in self._stated[customer] if each.key == seen)
+        return granted != (seen in self._said and self._said[seen].granted)
+
+    def _of(self, customers: Sequence[str], seen: str) -> list[Operation]:
+        """In their order. Which of two profiles' attributes stand depends on clocks: only that one is asked."""
+        if self._kind is Kind.ATTRIBUTE:
+            said = self._said.get(seen)
+            customers = [said.customer if said is not None and said.customer in customers else customers[0]]
+        return sorted((each for one in customers for each in self._stated[one]), key=lambda each: each.invoked)
 
     def _least(self, stated: list[Operation], at: int) -> int:
         for place in range(len(stated) - 1, -1, -1):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.history.checker import check
 from tests.history.limits import BUDGET, BUDGETED, HOUR, SECOND, Limit
-from tests.history.log import Decision, Log, Response, State
+from tests.history.log import OWN, Decision, Log, Response, State
 from tests.history.operations import Completed, Invoked, Kind, Line, Loss, Operation, Outcome, paired
 
 WHO = "c-1"
@@ -129,6 +129,62 @@ def test_who_decides_knows_what_had_been_told_of_contacts_and_nothing_else() -> 
     assert rules_of(end, end) == ["responses"], "nobody had told of a click yet"
     assert rules_of({"failed": 14_000}, {"failed": 13_000}) == ["responses"], "in the end all of them are known"
     assert rules_of({"failed": 14_000}, {"failed": 14_000, "click": 20_500}) == ["responses"]
+
+
+def test_two_ids_are_one_customer_from_the_merge_on() -> None:
+    """What was granted by the other id counts, from the acknowledgement at 19,000 on."""
+    cookie = f"{WHO}{OWN}1"
+    merge = replace(done(Kind.MERGE, WHO, 17_000, 19_000), customer=cookie)
+    seen = State("s-9", True)
+    note = Decision("d-9", cookie, "r-9", WALL + 5_000, WALL + 5_000, "answer 9", ("note",), seen)
+    asked = [replace(done(Kind.DECIDE, "r-9", 4_000, 5_500, "answer 9"), customer=cookie)]
+    asked += [replace(done(Kind.CONSENT, "s-9", 1_500, 1_800), customer=cookie)]
+    contacts = (("d-9", "note"), *ONE)
+    knows = State("s-1", True, "a-1", contacts, merged=(cookie,))
+
+    def rules_of(second: State, first: tuple[Decision, ...] = (note,), losses: tuple[Loss, ...] = ()) -> list[str]:
+        decisions = [*first, FIRST, replace(SECOND_ONE, granted=("alert",), seen=second)]
+        sent = [(each.id, action) for each in decisions for action in each.granted]
+        last = replace(knows, contacts=(*contacts, ("d-2", "alert")))
+        states = {WHO: last, cookie: State(into=WHO)}
+        log = replace(LOG, decisions=decisions, sent=sent, states=states)
+        return rules([*SAID, *ASKED, *SENT, *asked, merge], log, losses)
+
+    assert rules_of(knows) == []
+    assert rules_of(replace(knows, contacts=(*ONE, ("d-9", "note")))) == [], "by their times, or not"
+    assert rules_of(replace(knows, contacts=ONE)) == ["contacts"], "what the other id had been granted is forgotten"
+    assert rules_of(replace(knows, merged=(), contacts=ONE)) == ["merged"]
+    assert rules_of(replace(knows, merged=(cookie, "c-2"))) == ["merged"], "nobody merged that"
+    late = replace(note, at=WALL + 20_000, stored=WALL + 20_000)
+    assert "merged" in rules_of(knows, (late,)), "a decision by an id that is no customer any more"
+    lost = Loss(since=18_000, until=19_500)
+    assert rules_of(replace(knows, merged=(), contacts=ONE), losses=(lost,)) == []
+    assert rules_of(replace(knows, statement="s-9")) == [], "a yes is a yes, whichever of two ids it was said by"
+    off = replace(merge, kind=Kind.CONSENT, key="s-8", granted=False, customer=cookie, invoked=1_900, returned=6_000)
+    asked.append(off)
+    assert rules_of(knows) == []
+    assert rules_of(replace(knows, statement="s-8", granted=False)) == ["consent", "latest"]
+    twice = (*contacts, ("d-9", "note"))
+    assert rules_of(replace(knows, contacts=twice)) == ["contacts"]
+
+
+def test_what_was_erased_is_gone_and_decides_nothing() -> None:
+    """Erased between 30,000 and 40,000; a yes of before, or its attribute, is not to be seen after that."""
+    erased = done(Kind.ERASE, "", 30_000, 40_000)
+    anew = [done(Kind.CONSENT, "s-2", 41_000, 42_000), done(Kind.DECIDE, "r-3", 43_000, 46_000, "answer 3")]
+    decision = decided(3, 45_000, ())
+
+    def rules_of(seen: State, *others: Decision) -> list[str]:
+        log = Log([*others, replace(decision, seen=seen)], states={WHO: seen})
+        return rules([*SAID, *ASKED, *SENT, erased, *anew], log)
+
+    assert rules_of(State("s-2", True)) == []
+    assert rules_of(State("s-2", True), replace(FIRST, granted=(), seen=State())) == ["erased"], "it is still there"
+    assert rules_of(State("s-2", True, "a-1")) == ["erased", "erased", "latest", "latest"]
+    assert "erased" in rules_of(State("s-1", True))
+    assert rules_of(State("erased", False)) == []
+    assert rules_of(State("erased", True)) == ["consent"] * 4
+    assert rules_of(State("s-2", True, contacts=ONE)) == ["contacts", "contacts"]
 
 
 def test_clocks_may_be_a_quarter_of_a_second_off() -> None:

@@ -1,5 +1,7 @@
 """Counting by definition, of histories written by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.history.counting import Contact, fullest, given_back, late, limited, needed
@@ -97,3 +99,6 @@ def test_what_a_run_tells_of_itself() -> None:
     assert fullest(log, POPUPS) == 1
     log = Log([decided(1, 0, "popup"), decided(2, 1, "popup")])
     assert fullest(log, POPUPS) == 2
+    one, two = log.decisions
+    log = Log([replace(one, customer="cookie"), replace(two, seen=State(merged=("cookie",)))])
+    assert fullest(log, POPUPS) == 2, "what another id was granted counts, once it is the same customer's"
