@@ -25,6 +25,7 @@ from archive.running import EVERY_SECONDS, Place, keep_archiving
 
 STOP_WITHIN = 10.0
 RESTART_PAUSE = 10.0
+OWN_SIGNAL_WITHIN = 5.0
 NICE = 10
 
 
@@ -43,6 +44,7 @@ class Beside:
         self._task = task
         self._told = told
         self._stopping = threading.Event()
+        self._ending = False
         self._process = self._launch()
         self._guardian = threading.Thread(target=self._watch, daemon=True)
         self._guardian.start()
@@ -50,6 +52,15 @@ class Beside:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def watched(self) -> bool:
+        """Whether it would be started again."""
+        return self._guardian.is_alive()
+
+    def let_end(self) -> None:
+        """`stop` is about to be called: one that has ended by then isn't missed. For a handler of signals: no lock."""
+        self._ending = True
 
     def stop(self) -> None:
         """Lets it finish its batch, for up to 10 s."""
@@ -71,8 +82,11 @@ class Beside:
             if self._stopping.is_set():
                 return
             _pipe(self._process).close()
+            # A signal to all processes, as from systemd, is for us as well: we may not have come to it yet.
+            if self._stopping.wait(OWN_SIGNAL_WITHIN if status == -signal.SIGTERM else 0) or self._ending:
+                return
             self._told(f"the archiver has ended with status {status} and is started again")
-            if self._stopping.wait(RESTART_PAUSE):
+            if self._stopping.wait(RESTART_PAUSE) or self._ending:
                 return
             self._process = self._launch()
             if self._stopping.is_set():

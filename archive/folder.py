@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,7 +36,10 @@ _REPEATING = ["customer_id", "status", "reason", "catalog", "event_type", "entry
 
 
 class Folder:
-    """The archive under a data directory. Only who is inside `held` may change anything."""
+    """The archive under a data directory. Only who is inside `held` may change anything.
+
+    What it makes is this user's alone; who has opened the folder to others finds it open.
+    """
 
     def __init__(self, data: Path) -> None:
         self.root = data / "archive"
@@ -45,9 +48,9 @@ class Folder:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Makes the folder if need be. Raises ArchiveBusy if another archiver has it: not even one on its way out."""
-        self._writing.mkdir(parents=True, exist_ok=True)
-        for kind in FOLDERS:
-            (self.root / kind).mkdir(exist_ok=True)
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (self.root, self._writing, *(self.root / kind for kind in FOLDERS)):
+            folder.mkdir(mode=0o700, exist_ok=True)
         _sync(self.root, self.root.parent)
         descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -70,7 +73,7 @@ class Folder:
     def advance(self, progress: Progress) -> None:
         """Replaces the progress, all of it or nothing; it is on disk once this returns."""
         path = self._writing / "progress.json"
-        with path.open("wb") as file:
+        with _of_ours_alone(path) as file:
             file.write(written(progress))
             file.flush()
             os.fsync(file.fileno())
@@ -92,7 +95,7 @@ class Folder:
 
     def _write(self, path: Path, schema: pa.Schema, groups: Iterable[pa.Table], step: Callable[[str], None]) -> None:
         options: dict[str, Any] = {"compression": "zstd", "write_statistics": _named(schema, _STATISTICS)}
-        with path.open("wb") as file:
+        with _of_ours_alone(path) as file:
             with pq.ParquetWriter(file, schema, use_dictionary=_named(schema, _REPEATING), **options) as writer:
                 for group in groups:
                     writer.write_table(group)
@@ -107,7 +110,7 @@ class Folder:
         for place in places:
             temporary, path = self._temporary(place), self.root / place
             if temporary.exists():
-                path.parent.mkdir(exist_ok=True)
+                path.parent.mkdir(mode=0o700, exist_ok=True)
                 temporary.rename(path)
                 touched.add(path.parent)
                 step("publishing")
@@ -151,6 +154,11 @@ class Folder:
 def place_of(kind: str, day: date, name: str) -> str:
     """A file's path within the archive's folder."""
     return f"{kind}/day={day}/{name}.parquet"
+
+
+def _of_ours_alone(path: Path) -> BinaryIO:
+    """Opened to be written anew; what is in it is about people."""
+    return open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 def _named(schema: pa.Schema, names: Iterable[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """From the streams to files: each record once, by day, and trimmed from Redis only when nobody needs it."""
 
 import asyncio
+import os
 from dataclasses import replace
 
 import pytest
@@ -40,6 +41,19 @@ async def test_records_are_archived_once_and_trimmed(place: Place, streams: Stre
     more = await streams.fill(5, NOON + DAY_US)
     assert (await archive_once(place, AT_ONCE)).records == 5
     assert archived(place.data) == all_of(together(put, more))
+
+
+async def test_what_is_archived_is_for_no_other_user(place: Place, streams: Streams) -> None:
+    await streams.fill(3)
+    before = os.umask(0o022)
+    try:
+        await archive_once(place, AT_ONCE)
+    finally:
+        os.umask(before)
+    archive = place.data / "archive"
+    found = {path.relative_to(archive).parts[0]: path for path in archive.rglob("*")}
+    assert {"lock", "progress.json", "decisions", "events", ".writing"} <= set(found)
+    assert [path for path in (archive, *archive.rglob("*")) if path.stat().st_mode & 0o077] == []
 
 
 async def test_more_than_a_batch_and_more_than_a_page(place: Place, streams: Streams) -> None:

@@ -74,18 +74,38 @@ async def test_beside_the_service(server: EmbeddedRedis, place: Place, streams: 
 
 
 @pytest.mark.chaos
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 async def test_one_that_is_killed_is_started_again(
-    place: Place, streams: Streams, monkeypatch: pytest.MonkeyPatch
+    place: Place, streams: Streams, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
 ) -> None:
     monkeypatch.setattr(beside, "RESTART_PAUSE", 0.01)
+    monkeypatch.setattr(beside, "OWN_SIGNAL_WITHIN", 0.01)
     said: queue.Queue[str] = queue.Queue()
     await streams.fill(5)
     with Beside(Task(place, KEEPING, every=0.01), said.put) as archiver:
         await until_archived(place, 5)
-        os.kill(archiver.pid, signal.SIGKILL)
+        os.kill(archiver.pid, how)
         assert "is started again" in await asyncio.to_thread(said.get, timeout=PATIENCE)
         await streams.fill(5, NOON + 1_000_000)
         await until_archived(place, 10)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("told_first", [True, False], ids=["we have our signal", "ours is still to come"])
+async def test_a_signal_that_ends_all_starts_none_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch, *, told_first: bool
+) -> None:
+    monkeypatch.setattr(beside, "OWN_SIGNAL_WITHIN", 0 if told_first else PATIENCE)
+    monkeypatch.setattr(beside, "RESTART_PAUSE", 0)
+    said: list[str] = []
+    with Beside(Task(place, KEEPING), said.append) as archiver:
+        if told_first:
+            archiver.let_end()
+        pid = archiver.pid
+        os.kill(pid, signal.SIGTERM)
+        await until(lambda: not Path(f"/proc/{pid}").exists())  # it has been seen to end
+        await until(lambda: not (told_first and archiver.watched))
+    assert said == []
 
 
 @pytest.mark.chaos
