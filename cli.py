@@ -2,54 +2,44 @@
 
 import asyncio
 import hashlib
-import os
 import re
 import secrets
 import signal
-import socket
-import sys
-import tempfile
-from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-import uvicorn
 from rich.table import Table
 
-from api.making import made_of
 from archive.again import replay_ids, replay_period
-from archive.beside import Beside, Task
 from archive.drain import HOUR_MS, MARGIN_MS, Terms
 from archive.running import EVERY_SECONDS, Place, archive_once, keep_archiving, told
 from catalog.building import build_plan
 from catalog.bundle import bundle_of
 from catalog.loading import LoadedCatalog, check_catalog, load_catalog
+from cli_data import data_of, looked_into, misused, opened_store, redis_at, redis_of, refuse_strangers, there
 from cli_deliver import deliver_command
 from cli_events import backfill_command, import_events_command
 from cli_pressure import pressure_command
+from cli_serve import reload_command, serve_command
 from commands import (
     MOST_REPORTED,
     CatalogArgument,
     CatalogOption,
     DataOption,
     NowOption,
+    WhoseOption,
     column_pair,
-    data_at,
     failing_plainly,
     loaded_catalog,
     moment_of,
-    opened_store,
     out,
     period_of,
     print_diagnostics,
     progress_bar,
-    redis_at,
-    redis_of,
-    running_redis,
     say,
-    say_if_new,
     try_models,
 )
 from decision.batch import Summary, decide_all
@@ -58,14 +48,11 @@ from decision.request import NextActionRequest, resolve
 from features.catalogs import CatalogStore
 from features.columns import BadRow, Columns
 from features.importing import import_customers
-from features.link import Link
-from features.reload import reload
 from features.rows import count_rows, read_rows
 from features.store import CustomerStore
-from features.workers import Workers
 from models.command import train_command
 from models.errors import ModelError
-from settings import IN_FORCE, load_settings
+from settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tino decides.")
 importing = typer.Typer(no_args_is_help=True, help="Import customers and events from files.")
@@ -75,8 +62,25 @@ importing.command("events")(import_events_command)
 app.command("backfill")(backfill_command)
 app.command("deliver")(deliver_command)
 app.command("pressure")(pressure_command)
+app.command("serve")(serve_command)
+app.command("reload")(reload_command)
 
 SECONDS = 5.0
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        out.print(f"tino {version('tino-decide')}")
+        raise typer.Exit
+
+
+@app.callback()
+def tino(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and end.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -96,85 +100,25 @@ def check(catalog: CatalogArgument, now: NowOption = None) -> None:
     raise typer.Exit(code=1 if errors else 0)
 
 
-@app.command()
-def serve(
-    catalog: CatalogOption = Path("examples/grocery"),
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: one that is free.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, max=256)] = 1,
-    data: DataOption = None,
-    now: NowOption = None,
-) -> None:
-    """Serve decisions over HTTP."""
-    loaded = loaded_catalog(catalog, now)
-    print_diagnostics(loaded.warnings)
-    place, private = data_at(catalog, data), not os.environ.get("REDIS_URL")
-    with redis_at(place) as url, ExitStack() as beside:
-        metrics = beside.enter_context(tempfile.TemporaryDirectory(prefix="tino-metrics-"))
-        _settle(url, now, loaded)
-        if workers > 1:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
-        # Workers are processes of their own: what they need to know travels in the environment. One that is started
-        # again later takes the catalog that is in force then, not what may stand in the file meanwhile.
-        os.environ |= {"REDIS_URL": url, "TINO_CATALOG": str(IN_FORCE), "TINO_DATA": str(place)}
-        os.environ.pop("TINO_NOW", None)  # the clock is settled
-        _require_free(host, port)
-        if private:
-            archived = Place(url, place, load_settings().partitions)
-            beside.enter_context(Beside(Task(archived, Terms()), say.print))
-        say.print(f"Tino serves {loaded.spec.name} on http://{host}:{port}  (docs: http://{host}:{port}/docs)")
-        # uvicorn raises the signal that stopped it again when it is done: the redis-server is still to be stopped then.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        # The terminal was closed: an orderly end, too.
-        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-        uvicorn.run(
-            "service:app", host=host, port=port, workers=workers, access_log=False, log_level="warning",
-            http="api.express:ExpressProtocol",
-            timeout_worker_healthcheck=60, timeout_graceful_shutdown=10, proxy_headers=False, server_header=False,
-        )  # fmt: skip
-
-
-@app.command("reload")
-def reload_command(
-    catalog: Annotated[Path, typer.Argument(envvar="TINO_CATALOG", help="A catalog: a YAML file or a directory.")],
-    data: DataOption = None,
-    within: Annotated[float, typer.Option(min=1, max=3600, help="Seconds that workers may take.")] = 300.0,
-) -> None:
-    """Put a catalog in force in every worker that serves; returns once all do. If one can't, none does."""
-    if catalog == IN_FORCE:
-        raise typer.BadParameter("name the file or directory of the catalog that is to be in force")
-    loaded = loaded_catalog(catalog, None)
-    print_diagnostics(loaded.warnings)
-
-    async def run(url: str) -> int:
-        link = Link(url)
-        try:
-            catalogs = CatalogStore(link)
-            await catalogs.keep(loaded.digest, bundle_of(loaded))
-            return len(await reload(catalogs, Workers(link), loaded.digest, within))
-        finally:
-            await link.close()
-
-    with failing_plainly():
-        made_of(loaded)  # its models are loaded too before anybody is told of it
-        count = asyncio.run(run(running_redis(data_at(catalog, data))))
-    out.print(f"{loaded.spec.name} ({loaded.digest}) is in force: {count} workers serve it")
-
-
 @importing.command("customers")
 def import_customers_command(
     file: Annotated[Path, typer.Argument(help="CSV, JSON Lines or Parquet, by its ending.")],
-    catalog: CatalogOption = Path("examples/grocery"),
+    catalog: CatalogOption = None,
     mapping: Annotated[list[str] | None, typer.Option("--map", help="column=attribute, may be repeated.")] = None,
     data: DataOption = None,
     now: NowOption = None,
 ) -> None:
     """Import customers: good rows are stored, bad ones reported with line and reason."""
-    plan = build_plan(loaded_catalog(catalog, now))
+    place = data_of(catalog, data)
+    if catalog is None:
+        misused("by which catalog are the columns to be read? Name it: --catalog (or TINO_CATALOG)")
+    loaded = loaded_catalog(catalog, now)
+    plan = build_plan(loaded)
     columns = Columns(plan.customer_types, plan.purposes, dict(map(column_pair, mapping or ())), plan.zone)
     bad: list[BadRow] = []
 
     async def run(url: str) -> int:
+        await refuse_strangers(url, loaded)
         async with opened_store(url, now) as store:
             store.lives_ms(plan.lifetime_ms)
             store.counts(plan.aggregates)
@@ -185,7 +129,7 @@ def import_customers_command(
                     store, rows, f"import {file.name}", bad.append, lambda count: progress.advance(task, count)
                 )
 
-    with failing_plainly(), redis_at(data_at(catalog, data)) as url:
+    with failing_plainly(), redis_at(place) as url:
         stored = asyncio.run(run(url))
     for row in bad[:MOST_REPORTED]:
         say.print(f"{file}:{row.line}: {row.reason}")
@@ -209,9 +153,13 @@ def decide(
     """Decide for customers through the engine that serves requests; a dry run unless --commit."""
     if every == bool(customer):
         raise typer.BadParameter("name customers, or --all for every one")
+    place = data_of(catalog, data)
     loaded = loaded_catalog(catalog, now)
     plan = build_plan(loaded)
-    say_if_new(data_at(catalog, data))
+    if not there(place):
+        if every:
+            misused(f"there is no data in {place.resolve()}, and so nobody to decide for")
+        say.print(f"{place}: there is no data here yet; nothing is known of any customer")
     request = NextActionRequest("", channels=channel or list(plan.channels), limit=limit, dry_run=not commit)
 
     async def kept(store: CustomerStore) -> None:
@@ -235,17 +183,41 @@ def decide(
                 ids, engine = store.customer_ids(SECONDS), Engine(store, plan)
                 return await decide_all(engine, ids, request, SECONDS, lambda count: progress.advance(task, count))
 
-    with failing_plainly(), redis_at(data_at(catalog, data)) as url:
+    with failing_plainly(), redis_at(place) as url:
         resolve(request, plan)
+        put = f"tino reload {catalog} --data {place}"
+        asyncio.run(_keep_to_the_one_in_force(url, loaded, put, commit=commit))
         if every:
             _print_summary(asyncio.run(all_of_them(url)), dry=not commit)
         else:
             asyncio.run(some(url))
 
 
+async def _keep_to_the_one_in_force(url: str, loaded: LoadedCatalog, put: str, *, commit: bool) -> None:
+    """What is committed counts in limits: by another catalog than the one in force it would exceed that one's.
+
+    `put` is the command that puts this one in force. Raises ValueError, StoreError.
+    """
+    async with looked_into(url) as store:
+        catalogs = CatalogStore(store.ledger.link)
+        pointer = await catalogs.in_force()
+        if pointer.digest in ("", loaded.digest):
+            return
+        name = await catalogs.name_of(pointer.digest)
+    by, instead = f"{loaded.spec.name} ({loaded.digest})", f"{name or 'one that is unreadable here'} ({pointer.digest})"
+    if not commit:
+        say.print(f"decided by {by}, though in force is {instead}")
+        return
+    named = "" if name == loaded.spec.name else " --replace-catalog"
+    raise ValueError(
+        f"in force is {instead}, and what is committed has to keep to its limits, but this is {by}. Put that in force "
+        f"first (`{put}{named}`, or `tino serve` it where nobody serves), or leave --commit for a dry run"
+    )
+
+
 @app.command("archive")
 def archive_command(
-    catalog: CatalogOption = Path("examples/grocery"),
+    catalog: WhoseOption = None,
     data: DataOption = None,
     once: Annotated[bool, typer.Option("--once", help="One run, instead of again and again.")] = False,
     every: Annotated[float, typer.Option(min=1, max=86_400, help="Seconds from run to run.")] = EVERY_SECONDS,
@@ -258,10 +230,9 @@ def archive_command(
     ] = False,
 ) -> None:
     """Write decisions and events to Parquet under DATA/archive and trim them from Redis; remove days past retention."""
-    directory = data_at(catalog, data)
+    directory = data_of(catalog, data)
     terms = Terms(min_age_ms=min_age * 1000, keep_ms=keep_hours * HOUR_MS + MARGIN_MS)
-    say_if_new(directory)
-    with failing_plainly(), redis_at(directory) as url:
+    with failing_plainly(), redis_of(directory) as url:
         place = Place(url, directory, load_settings().partitions)
         if once:
             out.print(told(asyncio.run(archive_once(place, terms, take_over=take_over))))
@@ -281,14 +252,14 @@ def replay(
     decision_ids: Annotated[list[str] | None, typer.Argument(help="Decision ids.")] = None,
     since: Annotated[str | None, typer.Option(help="Every decision from then on, such as 2026-01-31T09:00.")] = None,
     until: Annotated[str | None, typer.Option(help="With --since: only those before.")] = None,
-    catalog: CatalogOption = Path("examples/grocery"),
+    catalog: WhoseOption = None,
     data: DataOption = None,
 ) -> None:
     """Make recorded decisions again, from their records alone; fails if one doesn't come out the same."""
     if (since is None) == (not decision_ids) or (until is not None and since is None):
         raise typer.BadParameter("name decisions, or a period by --since")
     begin, end = period_of(since, until)
-    directory = data_at(catalog, data)
+    directory = data_of(catalog, data)
     with failing_plainly(), redis_of(directory) as url:
         place = Place(url, directory, load_settings().partitions)
         if begin is None:
@@ -316,32 +287,6 @@ def make_key(
     out.print(f"key    {key}")
     named = "" if name is None else f":{name}"
     out.print(f"entry  {hashlib.sha256(key.encode()).hexdigest()}:{'+'.join(scope)}{named}")
-
-
-def _require_free(host: str, port: int) -> None:
-    """Says at once that a port is taken, before anything looks as if it were served."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with failing_plainly(), socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise OSError(f"can't listen on {host}:{port}: {error.strerror or error}") from None
-
-
-def _settle(url: str, now: str | None, loaded: LoadedCatalog) -> None:
-    """Opens the store once, so that what is wrong is said before any worker starts, and puts the catalog in force."""
-
-    async def open_once() -> None:
-        async with opened_store(url, now) as store:
-            catalogs = CatalogStore(store.ledger.link)
-            await catalogs.keep(loaded.digest, bundle_of(loaded))
-            while (pointer := await catalogs.in_force()).digest != loaded.digest:
-                await catalogs.put_in_force(loaded.digest, pointer)
-
-    with failing_plainly():
-        made_of(loaded)  # a model that can't be loaded is found here, not in every worker
-        asyncio.run(open_once())
 
 
 def _print_summary(summary: Summary, *, dry: bool) -> None:

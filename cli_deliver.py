@@ -16,11 +16,11 @@ from channels.in_force import InForcePlan
 from channels.left import FINE, Left, told, what_is_left
 from channels.outbox import Outbox
 from channels.running import deliver_once, keep_delivering
-from commands import DataOption, data_at, failing_plainly, loaded_catalog, opened_store, out, redis_of, say
+from cli_data import data_of, opened_store, redis_of
+from commands import DataOption, failing_plainly, loaded_catalog, out, say
 from features.catalogs import CatalogStore
 
 LEFT_BEHIND = 3  # the status it ends with where something is left that should have gone
-_EXAMPLE = Path("examples/grocery")  # whose data it is where neither --catalog nor --data says
 
 
 def deliver_command(
@@ -38,8 +38,9 @@ def deliver_command(
     ] = False,
 ) -> None:
     """Send what waits in the outbox, of all channels, to a file; what may not be sent any more is left out."""
+    place = data_of(catalog, data)
     otherwise = None if catalog is None else build_plan(loaded_catalog(catalog, None))
-    with failing_plainly(), redis_of(data_at(catalog or _EXAMPLE, data)) as url:
+    with failing_plainly(), redis_of(place) as url:
         left = asyncio.run(_deliver(url, to, otherwise, once=once))
     if not FINE.issuperset(left):
         raise typer.Exit(code=LEFT_BEHIND)

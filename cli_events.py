@@ -16,19 +16,16 @@ from archive.events import EventLog
 from catalog.building import build_plan
 from catalog.loading import LoadedCatalog
 from catalog.plan import Plan
+from cli_data import data_of, looked_into, opened_store, redis_at, redis_of
 from commands import (
     MOST_REPORTED,
     DataOption,
     NowOption,
     column_pair,
-    data_at,
     failing_plainly,
     loaded_catalog,
-    opened_store,
     out,
     progress_bar,
-    redis_at,
-    redis_of,
     say,
 )
 from features.catalogs import CatalogStore
@@ -36,6 +33,7 @@ from features.columns import BadRow
 from features.customer import moment
 from features.event_columns import EventColumns
 from features.importing_events import Import
+from features.replacing import refuse_another_name
 from features.rows import count_rows
 from features.store import CustomerStore
 from rules.types import valid_zone
@@ -45,7 +43,6 @@ CatalogOrInForce = Annotated[
     Path | None,
     typer.Option("--catalog", envvar="TINO_CATALOG", help="A catalog file or directory. Default: the one in force."),
 ]
-_EXAMPLE = Path("examples/grocery")  # whose data it is where neither --catalog nor --data says
 NOTES = {
     "unknown_type": "of types that the catalog doesn't declare",
     "too_old": "older than any window",
@@ -66,10 +63,11 @@ def import_events_command(
     now: NowOption = None,
 ) -> None:
     """Import events as if each had been sent; bad rows are reported. Goes on where it was cut short."""
+    directory = data_of(catalog, data)
     given = None if catalog is None else loaded_catalog(catalog, now)
-    directory = data_at(catalog or _EXAMPLE, data)
     left_out = 0
-    with failing_plainly(), redis_at(directory) as url:
+    # Without a catalog there has to be one in force, and so data.
+    with failing_plainly(), (redis_of if given is None else redis_at)(directory) as url:
         plan = asyncio.run(_plan(url, given, now))
         declared = plan.aggregates.declared
         if kind is not None and kind not in declared:
@@ -80,7 +78,7 @@ def import_events_command(
             declared, kind, dict(map(column_pair, mapping or ())), _zone(zone) if zone else plan.zone
         )
         for file in files:
-            tally, bad = asyncio.run(_import(url, file, columns, plan, directory, now))
+            tally, bad, before = asyncio.run(_import(url, file, columns, plan, directory, now))
             for row in bad[:MOST_REPORTED]:
                 say.print(f"{file}:{row.line}: {row.reason}")
             if len(bad) > MOST_REPORTED:
@@ -88,19 +86,20 @@ def import_events_command(
             for note, meaning in NOTES.items():
                 if tally[note]:
                     say.print(f"{file}: {tally[note]} events {meaning}")
-            out.print(_summary(file, tally))
+            out.print(_summary(file, tally, before=before))
             left_out += tally["left_out"]
     raise typer.Exit(code=1 if left_out else 0)
 
 
 async def _plan(url: str, given: LoadedCatalog | None, now: str | None) -> Plan:
-    async with opened_store(url, now) as store:
+    async with looked_into(url) as store:  # the clock is set once it is known that the catalog is the right one
         return await _plan_in_force(store, given)
 
 
 async def _import(
     url: str, file: Path, columns: EventColumns, plan: Plan, data: Path, now: str | None
-) -> tuple[Counter[str], list[BadRow]]:
+) -> tuple[Counter[str], list[BadRow], bool]:
+    """What became of the rows, those left out by this run, and whether an earlier run had done with all of them."""
     async with opened_store(url, now) as store:
         log = EventLog(store.ledger, data)
 
@@ -113,12 +112,15 @@ async def _import(
             run = Import(store, plan, file, columns, data / IMPORTS)
             task = progress.add_task(f"importing {file.name}", total=count_rows(file))
             tally = await run.run(lambda count: progress.advance(task, count), logged)
-            return tally, run.bad
+            return tally, run.bad, run.done_before
 
 
-def _summary(file: Path, tally: Counter[str]) -> str:
+def _summary(file: Path, tally: Counter[str], *, before: bool) -> str:
     there = f", {tally['duplicate']} were stored before" if tally["duplicate"] else ""
-    return f"{file.name}: {tally['stored']} events stored{there}, {tally['left_out']} rows left out"
+    came_to = f"{tally['stored']} events stored{there}, {tally['left_out']} rows left out"
+    if before:
+        return f"{file.name}: was imported before, which came to {came_to}; nothing was stored by this run"
+    return f"{file.name}: {came_to}"
 
 
 def backfill_command(
@@ -134,8 +136,8 @@ def backfill_command(
     ] = False,
 ) -> None:
     """Fill in aggregates from the kept log of events, as if they had been declared before it began."""
+    directory = data_of(catalog, data)
     given = None if catalog is None else loaded_catalog(catalog, now)
-    directory = data_at(catalog or _EXAMPLE, data)
     with failing_plainly(), redis_of(directory) as url:
         plan, found, at = asyncio.run(_backfill(url, given, aggregates or [], directory, now, anew))
     out.print(
@@ -159,10 +161,11 @@ async def _backfill(
 
 
 async def _plan_in_force(store: CustomerStore, given: LoadedCatalog | None) -> Plan:
-    """Raises ValueError where the one that is given is not in force, or none is."""
+    """Raises ValueError, AnotherName, where the one that is given is not in force, or none is."""
     catalogs = CatalogStore(store.ledger.link)
     pointer = await catalogs.in_force()
     if given is not None:
+        await refuse_another_name(catalogs, given.spec.name, pointer)
         if pointer.digest not in ("", given.digest):
             raise ValueError(
                 f"another catalog is in force, {pointer.digest}: reload this one first, or leave --catalog"

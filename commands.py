@@ -1,9 +1,8 @@
-"""What the commands share: their options, what they print, the Redis they use and its store."""
+"""What the commands share: their options, what they read of them, and how they say what is wrong."""
 
-import os
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -17,25 +16,31 @@ from catalog.building import build_plan
 from catalog.diagnostics import CatalogError, Diagnostic
 from catalog.loading import LoadedCatalog, load_catalog
 from decision.request import RequestError
-from features import redis_probe
 from features.columns import ImportFileError
 from features.customer import micros
 from features.errors import StoreError
-from features.opening import open_store, problems
-from features.redis_server import EmbeddedRedis, socket_for
 from features.reload import ReloadFailed
-from features.store import CustomerStore
 from models.errors import ModelError
 from models.scoring import Models
-from settings import SettingsError, load_settings
+from settings import SettingsError
 
 # Plain text: rich would read `[x]` in a path as a style, and `:100:` in "rows.csv:100: …" as an emoji.
 say = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 out = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 CatalogArgument = Annotated[Path, typer.Argument(help="A catalog: a YAML file or a directory of them.")]
-CatalogOption = Annotated[Path, typer.Option("--catalog", envvar="TINO_CATALOG", help="A catalog file or directory.")]
+CatalogOption = Annotated[
+    Path | None, typer.Option("--catalog", envvar="TINO_CATALOG", help="A catalog file or directory.")
+]
+WhoseOption = Annotated[
+    Path | None, typer.Option("--catalog", envvar="TINO_CATALOG", help="Whose data it is, where --data doesn't say.")
+]
 DataOption = Annotated[
-    Path | None, typer.Option("--data", envvar="TINO_DATA", help="Where the private redis-server keeps its data.")
+    Path | None,
+    typer.Option(
+        "--data",
+        envvar="TINO_DATA",
+        help="Where the data is. Default: .data/ and the name of the catalog's file.",
+    ),
 ]
 NowOption = Annotated[
     str | None, typer.Option("--now", envvar="TINO_NOW", help="Start a running clock here, e.g. 2017-10-01T09:00.")
@@ -84,74 +89,11 @@ def period_of(since: str | None, until: str | None) -> tuple[int | None, int | N
     return begin, end
 
 
-def data_at(catalog: Path, data: Path | None) -> Path:
-    return data if data is not None else Path(".data") / catalog.stem
-
-
 def column_pair(text: str) -> tuple[str, str]:
     column, separator, attribute = text.partition("=")
     if not (column and separator and attribute):
         raise typer.BadParameter(f"{text!r} is not column=attribute", param_hint="--map")
     return column, attribute
-
-
-@contextmanager
-def redis_at(data: Path) -> Iterator[str]:
-    """The Redis to use: REDIS_URL, else a private one under `data`."""
-    given = os.environ.get("REDIS_URL")
-    if given:
-        yield given
-        return
-    with failing_plainly():
-        appendfsync = load_settings().appendfsync
-        server = EmbeddedRedis.start(data, appendfsync=appendfsync)
-        server.guard(data, say.print, appendfsync=appendfsync)
-    try:
-        yield server.url
-    finally:
-        server.stop()
-
-
-def say_if_new(data: Path) -> None:
-    """A mistyped --data is no error where new data may be made, but it should show."""
-    with failing_plainly():
-        if load_settings().redis_url is None and not (data / "redis").is_dir():
-            say.print(f"{data}: there is no data here yet; nothing is known of any customer")
-
-
-@contextmanager
-def redis_of(data: Path) -> Iterator[str]:
-    """As `redis_at`, but for data that is there already. Raises ValueError."""
-    if load_settings().redis_url is None and not (data / "redis").is_dir():
-        raise ValueError(f"there is no data in {data}: give the --data (or TINO_DATA) that `tino serve` has")
-    with redis_at(data) as url:
-        yield url
-
-
-def running_redis(data: Path) -> str:
-    """REDIS_URL, else the private one that runs on `data`. Raises ValueError where none does."""
-    given = load_settings().redis_url
-    if given is not None:
-        return given
-    path = socket_for(data)
-    if not redis_probe.answers(path):
-        raise ValueError(
-            f"nothing is served from {data}: no redis-server runs there. Give the --data (or TINO_DATA) that "
-            "`tino serve` has, or REDIS_URL"
-        )
-    return f"unix://{path}"
-
-
-@asynccontextmanager
-async def opened_store(url: str, now: str | None, *, keep_clock: bool = True) -> AsyncIterator[CustomerStore]:
-    settings = load_settings()
-    store = await open_store(url, partitions=settings.partitions, now=now, keep_clock=keep_clock)
-    try:
-        for problem in await problems(store):
-            say.print(f"tino: warning: {problem}")
-        yield store
-    finally:
-        await store.ledger.link.close()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ the redis-server, if this worker started it, is stopped last.
 
 import asyncio
 import gc
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +34,7 @@ from features.redis_server import EmbeddedRedis
 from features.store import CustomerStore
 from features.workers import Lease, LeasedStore, Workers
 from models.errors import ModelError
-from settings import IN_FORCE, Settings, SettingsError, load_settings
+from settings import IN_FORCE, Settings, SettingsError, load_settings, unknown_variables
 
 WARM_UP_DECISIONS = 3
 WARM_UP_SECONDS = 1.0
@@ -90,10 +91,12 @@ class Service:
         """Raises SettingsError, CatalogError, ModelError, StoreError, ValueError, OSError; then `stop` clears up."""
         configure_logs()
         settings = self._settings or load_settings()
+        for unknown, likely in unknown_variables(os.environ).items():
+            _log.warning("a variable that is no setting", variable=unknown, likely=likely)
         door = Door(read_keys(settings.api_keys))
         if not door.keyed:
             _log.warning("no API keys are configured: only this machine is served")
-        own = None if settings.catalog == IN_FORCE else load_catalog(settings.catalog)
+        own = None if settings.served == IN_FORCE else load_catalog(settings.served)
         worker = Worker(
             door,
             seconds=settings.deadline_ms / 1000,
@@ -125,8 +128,8 @@ class Service:
             await asyncio.to_thread(self._redis.stop)
 
     async def _start_redis(self, settings: Settings) -> str:
-        self._redis = await asyncio.to_thread(EmbeddedRedis.start, settings.data, appendfsync=settings.appendfsync)
-        self._redis.guard(settings.data, _log.error, appendfsync=settings.appendfsync)
+        self._redis = await asyncio.to_thread(EmbeddedRedis.start, settings.folder, appendfsync=settings.appendfsync)
+        self._redis.guard(settings.folder, _log.error, appendfsync=settings.appendfsync)
         return self._redis.url
 
     async def _open(self, worker: Worker, settings: Settings, own: LoadedCatalog | None, url: str) -> None:
@@ -143,7 +146,7 @@ class Service:
         try:
             for problem in await problems(opened):
                 _log.warning("not to be relied on", problem=problem)
-            made = await following.join(own)
+            made = await following.join(own, replace=settings.replace_catalog)
             engine = Engine(store, made.plan, models=made.models, most_in_line=settings.most_waiting // 2)
         except BaseException:
             await self._close()
@@ -155,7 +158,7 @@ class Service:
         worker.metrics.budgets.watch(engine)
         self._tasks.append(asyncio.create_task(worker.metrics.budgets.keep_fresh()))
         worker.following = following
-        worker.place = Place(url, settings.data, settings.partitions)
+        worker.place = Place(url, settings.folder, settings.partitions)
         worker.engine = engine
 
     async def _close(self) -> None:

@@ -1,5 +1,7 @@
 """Settings: read from the environment, TINO_ in front of each name (REDIS_URL alone has none), checked at start."""
 
+import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -27,10 +29,16 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, populate_by_name=True
     )
 
-    catalog: Path = Field(
-        default=Path("examples/grocery"), description="The catalog: a YAML file, or a directory of them; or `in-force`."
+    catalog: Path | None = Field(
+        default=None, description="The catalog: a YAML file, or a directory of them; or `in-force`. Must be set."
     )
-    data: Path = Field(default=Path(".data/grocery"), description="Where the private redis-server keeps its data.")
+    data: Path | None = Field(
+        default=None,
+        description="Where the private redis-server keeps its data. Absent: in .data/, under the catalog's name.",
+    )
+    replace_catalog: bool = Field(
+        default=False, description="Whether the catalog may take the place of one that has another name."
+    )
     now: str | None = Field(default=None, description="Where the service's clock starts (ISO 8601), or `real`.")
     api_keys: str | None = Field(
         default=None,
@@ -59,6 +67,18 @@ class Settings(BaseSettings):
         description="A Redis to use. Absent: a private one is started.",
     )
 
+    @property
+    def served(self) -> Path:
+        """The catalog. Raises SettingsError."""
+        if self.catalog is None:
+            raise SettingsError("TINO_CATALOG: must name the catalog that is to be served")
+        return self.catalog
+
+    @property
+    def folder(self) -> Path:
+        """Of the data. Raises SettingsError."""
+        return self.data if self.data is not None else data_folder(self.served)
+
     @field_validator("api_keys")
     @classmethod
     def _readable_keys(cls, text: str | None) -> str | None:
@@ -79,6 +99,28 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise SettingsError("\n".join(_line(found["loc"], found["msg"]) for found in error.errors())) from None
+
+
+def data_folder(catalog: Path) -> Path:
+    """Where the data of a catalog is, unless it is said to be elsewhere."""
+    return Path(".data") / catalog.stem
+
+
+def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
+    """Those that look like settings and are none, each with the setting that is likely to be meant."""
+    known = [name.upper() for name in Settings.model_fields if name != "redis_url"]
+    found = {}
+    for variable in sorted(name for name, text in environment.items() if text and name.upper().startswith(PREFIX)):
+        name = variable.upper().removeprefix(PREFIX)
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            found[variable] = PREFIX + close[0] if close else None
+    return found
+
+
+def told(unknown: str, likely: str | None) -> str:
+    """One of the above in a sentence."""
+    return f"{unknown} is set, and is no setting" + (f"; did you mean {likely}?" if likely else "")
 
 
 def _line(location: tuple[int | str, ...], message: str) -> str:

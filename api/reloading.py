@@ -27,6 +27,7 @@ from features.catalogs import NOTHING, CatalogStore, Pointer
 from features.clock_following import follow_clock
 from features.customer import moment
 from features.errors import StoreError
+from features.replacing import refuse_another_name
 from features.workers import Entry, Lease, Workers
 from models.errors import ModelError
 
@@ -62,13 +63,14 @@ class Following:
             return f"The catalog in force can't be served here: {self._refused.reason}."
         return "Which catalog is in force is not known." if self._lease.over else ""
 
-    async def join(self, own: LoadedCatalog | None) -> Made:
+    async def join(self, own: LoadedCatalog | None, *, replace: bool = False) -> Made:
         """What to begin with, confirmed: the catalog in force.
 
-        That is `own` when there is none yet, or nobody else serves one. Raises StoreError, BundleError, ModelError,
-        OSError; ValueError when nothing is in force and there is no catalog of its own.
+        That is `own` when there is none yet, or nobody else serves one; one of another name than the one that is there
+        only with `replace`. Raises AnotherName, StoreError, BundleError, ModelError, OSError; ValueError when nothing
+        is in force and there is no catalog of its own.
         """
-        pointer = await self._agree(own)
+        pointer = await self._agree(own, replace)
         while self._lease.over:
             if own is not None and own.digest == pointer.digest:
                 packed = await asyncio.to_thread(_packed, own)
@@ -104,7 +106,7 @@ class Following:
             await self._workers.leave(self._name)
         self._temporary.cleanup()
 
-    async def _agree(self, own: LoadedCatalog | None) -> Pointer:
+    async def _agree(self, own: LoadedCatalog | None, replace: bool) -> Pointer:
         pointer = await self._catalogs.in_force()
         if own is None:
             if pointer == NOTHING:
@@ -116,10 +118,17 @@ class Following:
             return pointer
         if pointer == NOTHING or not await self._workers.present():
             if pointer != NOTHING:
+                if not replace:
+                    await refuse_another_name(self._catalogs, own.spec.name, pointer)
                 _log.warning("nobody serves the catalog in force, and this one takes its place", before=pointer.digest)
             await self._catalogs.keep_packed(own.digest, await asyncio.to_thread(_packed, own))
             return await self._catalogs.put_in_force(own.digest, pointer) or await self._catalogs.in_force()
-        _log.warning("others serve another catalog, which stays in force: `tino reload` changes it", catalog=own.digest)
+        _log.warning(
+            "others serve another catalog, which stays in force: `tino reload` changes it",
+            catalog=own.digest,
+            name=own.spec.name,
+            in_force=await self._catalogs.name_of(pointer.digest),
+        )
         return pointer
 
     async def _look(self) -> Pointer:
@@ -146,6 +155,7 @@ class Following:
         self._entered = sent
 
     async def _switch(self, engine: Engine, pointer: Pointer) -> None:
+        before = engine.plan.name
         try:
             packed, made = self._packed, self._made.get(pointer.digest)
             if pointer.digest != self._served.digest:
@@ -154,7 +164,12 @@ class Following:
                 made = await made_beside_the_loop(packed, pointer.digest, self._folder)
             await engine.replace(*made)
             self._serves(pointer, made, packed)
-            _log.info("another catalog is served", catalog=pointer.digest, epoch=pointer.epoch)
+            if made.plan.name == before:
+                _log.info("another catalog is served", catalog=pointer.digest, epoch=pointer.epoch)
+            else:
+                _log.warning(
+                    "a catalog of another name is served", catalog=pointer.digest, name=made.plan.name, before=before
+                )
         except StoreError as error:
             _log.warning("the catalog in force can't be read yet", catalog=pointer.digest, error=str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the catalog that is served goes on

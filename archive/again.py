@@ -36,6 +36,9 @@ class Tally:
         others = {"differing": self.differing, "not to be made again": self.troubled, "without a record": self.missing}
         told = "".join(f", {count} {what}" for what, count in others.items() if count)
         decisions = "decision" if self.total == 1 else "decisions"
+        if self.missing and self.missing == self.total:
+            whose = "that id" if self.total == 1 else "these ids"
+            return f"0 decisions made again: none of {whose} is kept, neither in Redis nor in the archive"
         return f"{self.total} {decisions} made again: {self.identical} identical{told}"
 
 

@@ -79,6 +79,14 @@ def load_bundle(bundle: Bundle, digest: str, folder: Path) -> LoadedCatalog:
     return loaded
 
 
+def name_in(bundle: Bundle) -> str:
+    """What the catalog is called, without loading it. Raises BundleError."""
+    name = _plain(bundle.values).get("name")
+    if not isinstance(name, str):
+        raise BundleError("the catalog in this bundle has no name")
+    return name
+
+
 def _plain(values: bytes) -> dict[str, Any]:
     try:
         plain = json.loads(values)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.bundle import Bundle, BundleError, load_bundle, pack, unpack
+from catalog.bundle import Bundle, BundleError, load_bundle, name_in, pack, unpack
 from catalog.loading import LoadedCatalog
 from features.keys import IN_FORCE, RELOADING, catalog_key
 from features.link import Link
@@ -74,6 +74,13 @@ class CatalogStore:
     async def load(self, digest: str, folder: Path) -> LoadedCatalog:
         """The catalog as it was; for `folder` see `load_bundle`. Raises BundleError, OSError."""
         return load_bundle(unpack(await self.packed(digest)), digest, folder)
+
+    async def name_of(self, digest: str) -> str | None:
+        """What the catalog is called; None where nothing is kept, or what this Tino can't read."""
+        try:
+            return name_in(unpack(await self.packed(digest)))
+        except BundleError:
+            return None
 
     async def names(self) -> list[str]:
         """The digests of all catalogs that are kept. Walks over every key there is: not for busy times."""

@@ -81,6 +81,7 @@ class Import:
         self._path = folder / f"{self.source}.json"
         self._size = JSON_ROWS if file.suffix.lower() in (".jsonl", ".ndjson") else ROWS
         self.bad: list[BadRow] = []
+        self.done_before = False
         self.progress = Progress(file.name, "")
 
     async def run(self, done: Callable[[int], None], logged: Logged) -> Counter[str]:
@@ -90,6 +91,7 @@ class Import:
         """
         self.progress = await self._known()
         done(self.progress.rows)
+        self.done_before = self.progress.complete
         if not self.progress.complete:
             for found in read_slices(self._file, self._columns, self.progress.rows, self._size):
                 self._step("read")

@@ -14,6 +14,7 @@ from secrets import token_hex
 
 from features.catalogs import CatalogStore, Pointer
 from features.errors import StoreError
+from features.replacing import refuse_another_name
 from features.workers import Present, Workers
 
 LOOK_EVERY = 0.05
@@ -24,23 +25,30 @@ class ReloadFailed(Exception):  # noqa: N818 - as a caller thinks of it
     """The catalog that was in force before still is, or is again; the message names who couldn't follow, and why."""
 
 
-async def reload(catalogs: CatalogStore, workers: Workers, digest: str, within: float) -> Sequence[Present]:
+async def reload(
+    catalogs: CatalogStore, workers: Workers, digest: str, within: float, *, replace: bool = False
+) -> Sequence[Present]:
     """Puts `digest`, which is kept already, in force; returns those who serve it, once all do.
 
-    `within` is how long, in seconds, they may take. Raises ReloadFailed, StoreError.
+    `within` is how long, in seconds, they may take; `replace` says that it may have another name than what is in force.
+    Raises ReloadFailed, AnotherName, StoreError.
     """
     token = token_hex(8)
     # As long as going there and back may take: of two at once, one would return to what the other never confirmed.
     if not await catalogs.begin_reload(token, 2 * within + _SPARE):
         raise ReloadFailed("another reload is under way; look which catalog is served, and reload again")
     try:
-        return await _reload(catalogs, workers, digest, within)
+        return await _reload(catalogs, workers, digest, within, replace)
     finally:
         await catalogs.end_reload(token)
 
 
-async def _reload(catalogs: CatalogStore, workers: Workers, digest: str, within: float) -> Sequence[Present]:
+async def _reload(
+    catalogs: CatalogStore, workers: Workers, digest: str, within: float, replace: bool
+) -> Sequence[Present]:
     before = await catalogs.in_force()
+    if not replace:
+        await refuse_another_name(catalogs, await catalogs.name_of(digest), before)
     pointer = await catalogs.put_in_force(digest, before)
     if pointer is None:
         raise ReloadFailed("another catalog was put in force at the same moment; look which one is served")

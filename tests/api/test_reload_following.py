@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from api.making import Made
 from api.reloading import Following
@@ -20,6 +21,7 @@ from features.catalogs import CatalogStore
 from features.link import Link
 from features.opening import open_store
 from features.redis_server import EmbeddedRedis
+from features.replacing import AnotherName
 from features.workers import Entry, Lease, Workers
 from models.scoring import Models
 from tests.api.test_reload import write
@@ -52,12 +54,12 @@ async def link(redis: EmbeddedRedis) -> AsyncIterator[Link]:
 
 @pytest.fixture
 def one(tmp_path: Path) -> LoadedCatalog:
-    return load_catalog(write(tmp_path, "one", 3))
+    return load_catalog(write(tmp_path, "one", 3, "one"))
 
 
 @pytest.fixture
 def two(tmp_path: Path) -> LoadedCatalog:
-    return load_catalog(write(tmp_path, "two", 1))
+    return load_catalog(write(tmp_path, "two", 1, "two"))
 
 
 class Told:
@@ -65,12 +67,14 @@ class Told:
 
     def __init__(self, link: Link) -> None:
         self.plans: list[str] = []
+        self.anew = asyncio.Event()
         self.lease = Lease()
         self.catalogs, self.workers = CatalogStore(link), Workers(link)
         self.following = Following(self.catalogs, self.workers, self.lease, self._hear)
 
     def _hear(self, plan: Plan) -> None:
         self.plans.append(plan.name)
+        self.anew.set()
 
 
 async def test_the_first_brings_its_catalog_and_others_follow(
@@ -89,15 +93,48 @@ async def test_the_first_brings_its_catalog_and_others_follow(
     assert await first.workers.present() == []
 
 
-async def test_a_service_started_anew_begins_with_its_own_catalog(
+async def test_a_service_started_anew_begins_with_its_own_catalog_of_the_same_name_or_where_that_is_said(
     link: Link, one: LoadedCatalog, two: LoadedCatalog
 ) -> None:
     first, again = Told(link), Told(link)
     await first.following.join(one)
     await first.following.leave()
-    assert (await again.following.join(two)).plan.digest == two.digest
+    with pytest.raises(AnotherName, match="'one', and this one is 'two'"):
+        await again.following.join(two)
+    assert (await again.catalogs.in_force()).digest == one.digest
+    assert again.lease.over
+    assert (await again.following.join(two, replace=True)).plan.digest == two.digest
     assert (await again.catalogs.in_force()).digest == two.digest
     await again.following.leave()
+
+
+async def test_a_version_needs_no_leave(link: Link, one: LoadedCatalog, tmp_path: Path) -> None:
+    first, again, version = Told(link), Told(link), load_catalog(write(tmp_path, "version", 1, "one"))
+    await first.following.join(one)
+    await first.following.leave()
+    assert (await again.following.join(version)).plan.digest == version.digest
+    await again.following.leave()
+
+
+@pytest.mark.parametrize(("name", "level"), [("one", "info"), ("two", "warning")])
+async def test_a_switch_to_another_name_is_a_warning(
+    redis: EmbeddedRedis, link: Link, one: LoadedCatalog, tmp_path: Path, name: str, level: str
+) -> None:
+    told, other = Told(link), load_catalog(write(tmp_path, "other", 1, name))
+    made = await told.following.join(one)
+    told.anew.clear()
+    store = await open_store(redis.url)
+    with structlog.testing.capture_logs() as logged:
+        following = asyncio.create_task(told.following.follow(Engine(store, made.plan)))
+        await told.catalogs.keep(other.digest, bundle_of(other))
+        await told.catalogs.put_in_force(other.digest, await told.catalogs.in_force())
+        await told.anew.wait()
+        following.cancel()
+    (line,) = logged
+    assert line["log_level"] == level
+    assert (line.get("name"), line.get("before")) == ((None, None) if name == "one" else ("two", "one"))
+    await told.following.leave()
+    await store.ledger.link.close()
 
 
 async def test_without_any_catalog_there_is_nothing_to_join_with(link: Link) -> None:

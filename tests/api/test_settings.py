@@ -17,7 +17,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_defaults() -> None:
     found = load_settings()
-    assert (found.catalog, found.data) == (Path("examples/grocery"), Path(".data/grocery"))
+    assert (found.catalog, found.data, found.replace_catalog) == (None, None, False)
     assert (found.deadline_ms, found.body_limit, found.appendfsync) == (1000, 262_144, "everysec")
     assert (found.now, found.api_keys, found.redis_url) == (None, None, None)
 

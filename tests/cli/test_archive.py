@@ -34,6 +34,7 @@ def test_archiving_once(folder: Path, tino: Tino) -> None:
 
 
 def test_what_stops_it_is_said(folder: Path, tino: Tino) -> None:
+    tino("import", "customers", "customers.csv", "--catalog", "catalog.yaml")
     (folder / DATA / "archive").mkdir(parents=True)
     (folder / DATA / "archive" / "progress.json").write_text("{")
     done = tino("archive", "--catalog", "catalog.yaml", "--once")
@@ -42,7 +43,8 @@ def test_what_stops_it_is_said(folder: Path, tino: Tino) -> None:
     assert tino("archive", "--every", "0").returncode == 2
 
 
-def test_it_keeps_on_until_it_is_told_to_stop(folder: Path) -> None:
+def test_it_keeps_on_until_it_is_told_to_stop(folder: Path, tino: Tino) -> None:
+    tino("import", "customers", "customers.csv", "--catalog", "catalog.yaml")
     command: list[str | Path] = [TINO, "archive", "--catalog", "catalog.yaml", "--min-age", "0", "--every", "1"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=log, stderr=subprocess.STDOUT)

@@ -175,7 +175,7 @@ def test_what_it_refuses(tino: Tino, folder: Path, arguments: list[str], said: s
 def test_data_that_is_not_there(tino: Tino, folder: Path) -> None:
     """A slip in the path makes no new data directory with nothing in it."""
     done = tino("replay", UNKNOWN, "--data", "elsewhere")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert "elsewhere" in done.stderr
     assert not (folder / "elsewhere").exists()
 

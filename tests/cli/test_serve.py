@@ -65,10 +65,18 @@ def test_a_decision_over_http(folder: Path, tino: Tino, end: signal.Signals) -> 
     assert done.stdout.count('"status":"decided"') == 1
 
 
-def test_what_keeps_it_from_starting_is_said(tino: Tino) -> None:
+def test_what_keeps_it_from_starting_is_said(folder: Path, tino: Tino) -> None:
     missing = tino("serve", "--catalog", "missing.yaml")
     assert (missing.returncode, missing.stdout) == (1, "")
     assert "missing.yaml: not loaded" in missing.stderr
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        refused = tino("serve", "--catalog", "catalog.yaml", "--port", port)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == f"tino: can't listen on 127.0.0.1:{port}: Address already in use\n"
+    assert not (folder / ".data").exists()  # nothing was begun
     nowhere = tino("serve", "--catalog", "catalog.yaml", REDIS_URL="redis://127.0.0.1:1")
     assert nowhere.returncode == 1
     assert "127.0.0.1:1" in nowhere.stderr
