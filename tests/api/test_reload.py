@@ -247,7 +247,7 @@ def test_a_worker_that_was_frozen_decides_nothing_by_an_old_catalog(tmp_path: Pa
 
 @pytest.mark.chaos
 def test_redis_comes_back_and_what_it_forgot_it_is_told(tmp_path: Path) -> None:
-    second = write(tmp_path, "second", 1)
+    second = write(tmp_path, "second", 1, "api-tests")  # a version of what is served
     url = f"unix://{socket_for(tmp_path)}"
     plain = environment(REDIS_URL=url)
     with EmbeddedRedis.start(tmp_path), serving(settings(redis_url=url)) as server:

@@ -29,14 +29,15 @@ def test_the_example(folder: Path) -> None:
     for _ in range(2):  # imported again, it says and does the same
         done = imported_in(folder)
         assert done.returncode == 1
-        assert done.stderr + done.stdout == shown_after(PAGE, COMMAND)
+        said = (done.stderr + done.stdout).replace(str(folder), "/srv/tino")
+        assert said == shown_after(PAGE, COMMAND)
 
 
 def test_a_file_without_bad_rows(folder: Path) -> None:
     lines = (folder / "new.csv").read_text(encoding="utf-8").splitlines(keepends=True)
     (folder / "new.csv").write_text("".join(line for line in lines if "many" not in line), encoding="utf-8")
     done = imported_in(folder)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)  # which data it took
 
 
 def test_every_format_and_type() -> None:
