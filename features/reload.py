@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from secrets import token_hex
 
 from features.catalogs import CatalogStore, Pointer
-from features.errors import StoreError
+from features.errors import StoreError, Uncertain
 from features.replacing import refuse_another_name
 from features.workers import Present, Workers
 
@@ -40,7 +40,8 @@ async def reload(
     try:
         return await _reload(catalogs, workers, digest, within, replace)
     finally:
-        await catalogs.end_reload(token)
+        with contextlib.suppress(StoreError):  # it runs out by itself
+            await catalogs.end_reload(token)
 
 
 async def _reload(
@@ -49,18 +50,49 @@ async def _reload(
     before = await catalogs.in_force()
     if not replace:
         await refuse_another_name(catalogs, await catalogs.name_of(digest), before)
-    pointer = await catalogs.put_in_force(digest, before)
+    pointer = await _moved(catalogs, digest, before, within)
     if pointer is None:
         raise ReloadFailed("another catalog was put in force at the same moment; look which one is served")
     try:
         async with asyncio.timeout(within):
             return await _all_follow(catalogs, workers, pointer)
     except TimeoutError:
-        late = [worker for worker in await workers.present() if worker.entry.pointer != pointer]
-        reason = "; ".join(f"{worker.name} has not taken it up within {within:.0f} s" for worker in late)
+        reason = await _who_is_late(workers, pointer, within)
     except _Refused as refusal:
         reason = str(refusal)
     raise ReloadFailed(f"{reason}; {await _back(catalogs, workers, pointer, before, within)}")
+
+
+async def _moved(catalogs: CatalogStore, digest: str, instead: Pointer, within: float) -> Pointer | None:
+    """The pointer at `digest`; None if it no longer was where `instead` says. Raises StoreError, ReloadFailed.
+
+    Where a reply is lost it may have moved, or may yet: left open, nobody would watch who follows. So the same
+    move is asked for again, which comes to nothing after the first, until Redis says where the pointer stands.
+    """
+    try:
+        return await catalogs.put_in_force(digest, instead)
+    except Uncertain as error:
+        lost = str(error)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            while True:
+                with contextlib.suppress(StoreError):
+                    pointer = await catalogs.put_in_force(digest, instead) or await catalogs.in_force()
+                    # Nobody else reloads meanwhile, so what is the next one is ours.
+                    return pointer if pointer == Pointer(instead.epoch + 1, digest) else None
+                await asyncio.sleep(LOOK_EVERY)
+    raise ReloadFailed(
+        f"whether {digest} is in force is not known, as Redis has not answered for {within:.0f} s ({lost}): "
+        "look which catalog is served, and reload again"
+    )
+
+
+async def _who_is_late(workers: Workers, pointer: Pointer, within: float) -> str:
+    try:
+        late = [worker for worker in await workers.present() if worker.entry.pointer != pointer]
+    except StoreError as error:
+        return f"who serves it is not known, as Redis does not answer: {error}"
+    return "; ".join(f"{worker.name} has not taken it up within {within:.0f} s" for worker in late)
 
 
 class _Refused(Exception):  # noqa: N818
@@ -87,7 +119,10 @@ async def _back(catalogs: CatalogStore, workers: Workers, pointer: Pointer, befo
     """Returns to `before`; says what has come of it."""
     if before.digest in ("", pointer.digest):
         return "there is nothing to go back to"
-    back = await catalogs.put_in_force(before.digest, pointer)
+    try:
+        back = await _moved(catalogs, before.digest, pointer, within)
+    except ReloadFailed as error:
+        return str(error)
     if back is None:
         return "another catalog was put in force meanwhile"
     try:

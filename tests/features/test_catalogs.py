@@ -23,6 +23,7 @@ from features.reload import ReloadFailed, reload
 from features.workers import LEASE_SECONDS, Entry, Lease, LeasedStore, LeaseOver, Workers
 from models.scoring import Models
 from tests.decision.cases import FOLDERS, as_data, read_case
+from tests.features.proxy import Proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -247,6 +248,48 @@ async def test_if_one_refuses_all_return(catalogs: CatalogStore, workers: Worker
     assert await catalogs.in_force() == Pointer(3, ONE)
     await _end(tasks)
     assert [worker.served[-1] for worker in crew] == [Pointer(3, ONE)] * 2
+
+
+class ReplyLost(CatalogStore):
+    """The first move of the pointer is made, and its reply lost."""
+
+    def __init__(self, link: Link, proxy: Proxy) -> None:
+        super().__init__(link)
+        self._proxy = proxy
+        self._lost = False
+
+    async def put_in_force(self, digest: str, instead: Pointer) -> Pointer | None:
+        if self._lost:
+            return await super().put_in_force(digest, instead)
+        self._lost = True
+        self._proxy.hold()
+        moving = asyncio.create_task(super().put_in_force(digest, instead))
+        await self._proxy.kept.wait()
+        self._proxy.cut()
+        self._proxy.release()
+        return await moving
+
+
+@pytest.mark.parametrize("refuses", ["", TWO])
+async def test_a_move_whose_reply_was_lost_is_watched_all_the_same(unix_redis: str, refuses: str) -> None:
+    link = Link(unix_redis)
+    await link.ask("FLUSHALL", within=5)
+    catalogs, workers = CatalogStore(link), Workers(link)
+    await catalogs.put_in_force(ONE, NOTHING)
+    worker = Worker("a", workers, catalogs, refuses)
+    tasks = await _served_by(worker)
+    async with Proxy(unix_redis) as proxy:
+        losing = Link(proxy.url)
+        reloading = reload(ReplyLost(losing, proxy), workers, TWO, 60)
+        if refuses:
+            with pytest.raises(ReloadFailed, match=f"^a: not this one; {ONE} is in force again$"):
+                await reloading
+        else:
+            assert [each.entry.pointer for each in await reloading] == [Pointer(2, TWO)]
+        await losing.close()
+    await _end(tasks)
+    assert await catalogs.in_force() == (Pointer(3, ONE) if refuses else Pointer(2, TWO))
+    await link.close()
 
 
 async def test_a_reload_goes_on_when_redis_is_back(unix_redis: str, tmp_path: Path) -> None:
