@@ -31,7 +31,10 @@ CODES: dict[str, tuple[int, str]] = {
     "unknown_decision": (404, "No record of this decision is kept"),
     "method_not_allowed": (405, "This path does not have that method"),
     "request_timeout": (408, "The body did not arrive in time"),
-    "request_id_spent": (409, "The request was answered and its record is no longer kept"),
+    "request_id_spent": (
+        409,
+        "The request was answered, and its record is no longer kept, or not one that this version reads",
+    ),
     "too_many_merged": (409, "A customer is merged from as many ids as may be"),
     "body_too_large": (413, "The body is too long"),
     "unsupported_media_type": (415, "The body must be application/json"),

@@ -15,7 +15,7 @@ from decision.budgets import ENOUGH, Left, taken
 from decision.decide import Decision, InForce, decide, no_scores
 from decision.lasting import with_lasting
 from decision.reasons import Degradation, Reason, Status
-from decision.record import answer_in, pressure_of, record_body
+from decision.record import RecordError, answer_in, pressure_of, record_body
 from decision.request import Ask, NextActionRequest, RequestError
 from decision.view import View, view_of
 from features.attempts import TRIES_BEFORE_TICKET
@@ -217,7 +217,10 @@ def repeated(outcome: Repeated, identity: RequestIdentity | None, lost: int) -> 
         raise RequestError("request_id_reused", "/request_id", "this request_id came with another body before")
     if outcome.record is None:
         raise RequestError("request_id_spent", "/request_id", "this request was answered; its record is no longer kept")
-    body = answer_in(outcome.record)
+    try:
+        body = answer_in(outcome.record)
+    except RecordError as error:  # it was answered by a Tino of before
+        raise RequestError("request_id_spent", "/request_id", f"this request was answered, and {error}") from None
     answered = msgspec.json.decode(body, type=_Told)
     return Answer(body, Status(answered.status), Reason(answered.reason), lost=lost, repeated=True)
 

@@ -13,8 +13,8 @@ from catalog.plan import Plan
 from decision.deciding import Answer
 from decision.engine import Engine
 from decision.reasons import Degradation, Status
-from decision.record import answer_in
-from decision.request import NextActionRequest
+from decision.record import RECORD_VERSION, answer_in
+from decision.request import NextActionRequest, RequestError
 from features.consents import with_consent
 from features.customer import Consent
 from features.deadline import Deadline
@@ -103,6 +103,21 @@ async def test_a_commit_whose_reply_was_lost_is_found(engine: Engine, proxy: Pro
     again = await begin(engine)
     assert (again.body, again.repeated) == (answer.body, True)
     assert proxy.requests.count(EVALSHA) == 2, "once for each of the two requests"
+
+
+async def test_an_answer_in_a_record_of_another_format_is_spent(
+    engine: Engine, store: CustomerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an upgrade: it counted, and isn't decided again."""
+    await begin(engine)
+    monkeypatch.setattr("decision.record.RECORD_VERSION", RECORD_VERSION + 1)
+    with pytest.raises(
+        RequestError, match=f"has format {RECORD_VERSION}, this Tino reads {RECORD_VERSION + 1}"
+    ) as error:
+        await begin(engine)
+    assert error.value.code == "request_id_spent"
+    monkeypatch.undo()
+    assert len(await committed(store)) == 1
 
 
 async def test_what_it_took_of_a_budget_is_counted(engine: Engine, proxy: Proxy) -> None:
