@@ -19,6 +19,11 @@ from features.store import CustomerStore
 WITHIN = 5.0
 CACHED_CUSTOMERS = 100_000
 REAL_TIME = "real"
+_SET = """
+if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+"""
 # Times are kept as 16 digits of microseconds, and a script of Redis counts in doubles: exact until 2255.
 EARLIEST_CLOCK, LATEST_CLOCK = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -56,21 +61,31 @@ async def settle_clock(link: Link, now: str | None, keep: bool = True) -> int:
     clock belongs to the data, as all workers must count in the same time. It is never set back, because contacts that
     lie in the future would look like ones that haven't happened. `keep` False only looks: a dry run sets no clock.
     """
-    kept = await link.ask("HGET", META, CLOCK, within=WITHIN)
+    while True:
+        kept = await link.ask("HGET", META, CLOCK, within=WITHIN)
+        wanted = await _wanted_clock(link, now, kept)
+        # Of two that start at once each would go by a time of its own: the later one looks again, at the other's.
+        if (
+            wanted == kept
+            or not keep
+            or await link.ask("EVAL", _SET, 1, META, CLOCK, kept or b"", wanted, within=WITHIN)
+        ):
+            return offset_in(wanted)
+
+
+async def _wanted_clock(link: Link, now: str | None, kept: bytes | None) -> bytes:
+    """What is to stand for the clock where `kept` does; the same where nothing is to change."""
     text, _, _ = kept.decode().rpartition("|") if kept is not None else ("", "", "")
-    offset = 0 if kept is None else offset_in(kept)
     if kept is None and now is None:
         now = REAL_TIME  # written down, so that a later one can't be set back
-    if now is None or now == text:
-        return offset
+    if kept is not None and now in (None, text):
+        return kept
     server = await _server_time(link)
-    wanted = 0 if now == REAL_TIME else micros(_parsed(now)) - server
-    if kept is not None and wanted < offset:
+    wanted = 0 if now is None or now == REAL_TIME else micros(_parsed(now)) - server
+    if kept is not None and wanted < (offset := offset_in(kept)):
         stands = moment(server + offset).isoformat(timespec="seconds")
         raise LayoutMismatch(f"the clock of this data stands at {stands} and can't be set back: use other data")
-    if keep:
-        await link.ask("HSET", META, CLOCK, f"{now}|{wanted}", within=WITHIN)
-    return wanted
+    return f"{now}|{wanted}".encode()
 
 
 async def problems(store: CustomerStore) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -38,6 +39,19 @@ async def test_a_clock_starts_once_and_runs_on(link: Link) -> None:
     assert timedelta() <= started - datetime(2017, 10, 1, 9, tzinfo=UTC) < MINUTE
     assert await settle_clock(link, "2017-10-01T09:00") == offset
     assert await settle_clock(link, None) == offset
+
+
+async def test_all_that_start_at_once_go_by_one_clock(link: Link) -> None:
+    offsets = await asyncio.gather(*(settle_clock(link, "2017-10-01T09:00") for _ in range(8)))
+    assert set(offsets) == {await settle_clock(link, None)}
+
+
+async def test_of_two_set_at_once_the_clock_goes_by_the_later(link: Link) -> None:
+    await settle_clock(link, "2017-10-01T09:00")
+    wanted = ["2017-10-03T09:00", "2017-10-02T09:00"]
+    first, second = await asyncio.gather(*(settle_clock(link, now) for now in wanted), return_exceptions=True)
+    assert isinstance(second, LayoutMismatch), "it would have been set back"
+    assert first == await settle_clock(link, None)
 
 
 async def test_a_zone_is_understood(link: Link) -> None:
