@@ -45,7 +45,10 @@ async def decide_all(
     seconds: float,
     done: Callable[[int], None],
 ) -> Summary:
-    """Decides `template` for each customer, up to 64 at a time, `seconds` for each; `done` is told of progress."""
+    """Decides `template` for each customer, up to 64 at a time, `seconds` for each; `done` is told of progress.
+
+    Raises what the first that fails does; by then no other is under way any more.
+    """
     summary = Summary()
     started = time.perf_counter()
     running: set[asyncio.Task[None]] = set()
@@ -60,14 +63,19 @@ async def decide_all(
             summary.chosen[action.action, action.channel] += 1
         done(1)
 
-    async for customer_id in customers:
-        if len(running) >= IN_FLIGHT:
-            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        finished = {task for task in running if task.done()}
-        for task in finished:
-            task.result()
-        running -= finished
-        running.add(asyncio.create_task(one(customer_id)))
-    await asyncio.gather(*running)
+    try:
+        async for customer_id in customers:
+            if len(running) >= IN_FLIGHT:
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            finished = {task for task in running if task.done()}
+            for task in finished:
+                task.result()
+            running -= finished
+            running.add(asyncio.create_task(one(customer_id)))
+        await asyncio.gather(*running)
+    finally:  # where one has failed, nobody is decided for behind the back of who hears of it
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
     summary.seconds = time.perf_counter() - started
     return summary
