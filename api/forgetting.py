@@ -6,11 +6,11 @@ from typing import Any
 
 import orjson
 from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from api.auth import Permission
 from api.contacts import page
+from api.exports import Download
 from api.paths import CustomerId
 from api.permits import permit
 from api.persons import done, told
@@ -24,7 +24,6 @@ from features.forgetting import forget
 from features.identity import root_of
 from features.merging import merged_ids
 
-_DOWNLOAD = {"Content-Disposition": 'attachment; filename="customer.json"'}
 _ERASED = ("decisions", "events", "outbox", "archived_decisions", "archived_events", "quarantined", "unreadable")
 
 
@@ -55,7 +54,6 @@ class ForgottenAnswer(BaseModel):
 def routes(worker: Worker) -> APIRouter:
     router = APIRouter(tags=["customers"])
     turn = asyncio.Semaphore(1)  # the archive can only be written by one at a time
-    telling = asyncio.Semaphore(2)  # each is a process of a hundred megabytes
 
     def place() -> Place:
         if worker.place is None:
@@ -89,13 +87,13 @@ def routes(worker: Worker) -> APIRouter:
         dependencies=[permit(worker, Permission.ADMIN)],
         summary="Everything that is kept about a customer",
     )
-    async def export_customer(customer_id: CustomerId) -> StreamingResponse:
+    async def export_customer(customer_id: CustomerId) -> Download:
         engine, where = worker.ready_engine, place()
         root, snapshot = await root_of(engine.store, customer_id, worker.deadline(), fresh=True)
         now = engine.store.now_for(snapshot)
         ids = (root, *merged_ids(snapshot.customer))
         head = _head(profile(engine.plan, root, snapshot.customer, now), snapshot.customer, now)
-        await telling.acquire()
+        await worker.exports.begin()
         try:
             records = await told(Task("tell", where, ids))
             first = b""
@@ -105,20 +103,17 @@ def routes(worker: Worker) -> APIRouter:
             if first == NOTHING_TOLD and not snapshot.customer.known:
                 raise Problem("unknown_customer", "nothing is known about this customer", parameter="customer_id")
         except BaseException:
-            telling.release()
+            worker.exports.end()
             raise
 
         async def body() -> AsyncIterator[bytes]:
-            try:
-                yield head
-                yield first
-                async for chunk in records:
-                    yield chunk
-                yield b"}"
-            finally:
-                telling.release()
+            yield head
+            yield first
+            async for chunk in records:
+                yield chunk
+            yield b"}"
 
-        return StreamingResponse(body(), media_type="application/json", headers=_DOWNLOAD)
+        return Download(body(), worker.exports.end)
 
     return router
 

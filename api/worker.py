@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from api.auth import Door
 from api.defaults import BODY_LIMIT, BODY_SECONDS, MOST_WAITING, SECONDS
+from api.exports import Exports
 from api.metrics import Metrics
 from api.problems import Problem
 from api.reloading import Following
@@ -31,6 +32,7 @@ class Worker:
     engine: Engine | None = None
     following: Following | None = None
     place: Place | None = None
+    exports: Exports = field(default_factory=Exports)
     waiting_for: str = "not started"
 
     @property

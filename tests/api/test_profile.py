@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pyarrow.parquet as pq
 import pytest
+from starlette.types import Message
 
+from api.exports import MOST, WITHIN, Download
 from archive.drain import Terms
 from archive.running import Place, archive_once
 from features import redis_probe
@@ -258,6 +260,51 @@ def test_who_is_known_by_events_alone_that_count_nowhere_is_exported(client: htt
     assert [event["properties"] for event in told["events"]] == [{"email": "a@b.c"}]
     assert client.delete(f"/customers/{customer_id}").json()["erased"]["events"] == 1
     assert client.get(f"/customers/{customer_id}/export").status_code == 404
+
+
+def test_one_export_too_many_is_refused_and_leaves_room_for_the_next(server: Server, customer_id: str) -> None:
+    server.client.put(f"/customers/{customer_id}", json={"attributes": {"email": "c@example.com"}})
+    worker = server.service._worker
+    assert worker is not None
+    exports = worker.exports
+    for _ in range(MOST):
+        asyncio.run(exports.begin())
+    try:
+        exports.within = 0.01
+        response = server.client.get(f"/customers/{customer_id}/export")
+        problem(response, 503, "overloaded")
+        assert response.headers["retry-after"] == "1"
+    finally:
+        exports.within = WITHIN
+        for _ in range(MOST):
+            exports.end()
+    for _ in range(MOST):
+        assert exported(server.client, customer_id)["customer"]["customer_id"] == customer_id
+
+
+def test_who_leaves_before_the_first_byte_leaves_room() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{}"
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        await asyncio.sleep(0)
+
+    ended: list[bool] = []
+    download = Download(body(), lambda: ended.append(True))
+    asyncio.run(download({"type": "http", "asgi": {"spec_version": "2.3"}}, gone, send))
+    assert ended == [True]
+
+
+def test_a_process_that_complains_at_length_is_listened_to(
+    server: Server, customer_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.client.put(f"/customers/{customer_id}", json={"attributes": {"email": "c@example.com"}})
+    monkeypatch.setenv("PYTHONVERBOSE", "1")  # more on stderr than a pipe holds
+    assert exported(server.client, customer_id)["customer"]["customer_id"] == customer_id
+    assert server.client.delete(f"/customers/{customer_id}").json()["erased"]["states"] == 1
 
 
 def test_only_admins_export(keyed: Server) -> None:
