@@ -52,6 +52,7 @@ CODES: dict[str, tuple[int, str]] = {
     "unknown_purpose": (422, "The catalog declares no such purpose"),
     "unknown_timezone": (422, "There is no such time zone"),
     "duplicate_placement": (422, "A placement is asked for twice"),
+    "unreachable_placement": (422, "A placement is asked for, and none of its channels"),
     "too_many": (422, "More is asked for than one answer holds"),
     "statement_in_future": (422, "The consent was stated in the future"),
     "from_the_future": (422, "The event lies in the future"),

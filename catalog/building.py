@@ -193,7 +193,9 @@ class _Builder:
         mask = mask_of(treatment for treatment in self._declared() if treatment.channel == name)
         address = None if rule is None else compile_program(rule.tree)
         asks_context = rule is not None and self._asks_context(rule.tree)
-        return Channel(name, self._spec.channels[name].direction, mask, address, asks_context, self._quiet(name))
+        declared = self._spec.channels[name]
+        quiet, placements = self._quiet(name), frozenset(declared.placements)
+        return Channel(name, declared.direction, mask, address, asks_context, quiet, placements)
 
     def _asks_context(self, tree: Node) -> bool:
         derived = self._catalog.environment.derived

@@ -140,7 +140,8 @@ class QuietHours:
 @dataclass(frozen=True, slots=True)
 class Channel:
     """`mask` of its treatments; `address` computes where an outbound one reaches the customer, and `asks_context` says
-    whether that takes the request's context; `quiet` are its quiet hours, None where it has none that anything obeys.
+    whether that takes the request's context; `quiet` are its quiet hours, None where it has none that anything obeys;
+    `placements` are the spots that an inbound one has.
     """
 
     name: str
@@ -149,6 +150,7 @@ class Channel:
     address: Program | None
     asks_context: bool = False
     quiet: QuietHours | None = None
+    placements: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def replay(plan: Plan, record: Record, models: Models | None = None) -> list[Dif
         return _scored(record)
 
     try:
-        ask = resolve(request, plan)
+        ask = resolve(request, plan, recorded=True)
     except RequestError as error:
         return [Difference("request", record.request.decode(errors="replace"), str(error))]
     decision = decide(plan, ask, view_of(plan, customer), record.at, record.seed, recorded, record.budgets)

@@ -95,8 +95,11 @@ class Ask:
     dry_run: bool = False
 
 
-def resolve(request: NextActionRequest, plan: Plan) -> Ask:
-    """Raises RequestError on channels, placements and context that the catalog doesn't declare."""
+def resolve(request: NextActionRequest, plan: Plan, recorded: bool = False) -> Ask:
+    """Raises RequestError on channels, placements and context that the catalog doesn't declare, and on placements that
+    none of the channels named can fill. The latter stay empty where the request is `recorded`: there was a time when
+    such requests were answered.
+    """
     channels, placements = request.channels, request.placements
     key = (
         None if channels is msgspec.UNSET else tuple(channels),
@@ -106,7 +109,9 @@ def resolve(request: NextActionRequest, plan: Plan) -> Ask:
     shape = plan.shapes.get(key)
     if shape is None:
         shape = _shape(request, plan)
-        if len(plan.shapes) < MOST_REMEMBERED:
+        if not recorded:
+            _refuse_unreachable(request, plan, shape)
+        if len(plan.shapes) < MOST_REMEMBERED and not recorded:
             plan.shapes[key] = shape
     return Ask(request.customer_id, shape, _context(request, plan) if request.context else {}, request.dry_run)
 
@@ -164,6 +169,21 @@ def _slots(request: NextActionRequest, plan: Plan, channels: Iterable[str]) -> t
         raise RequestError("too_many", "/placements", f"an answer holds at most {MOST_PER_ANSWER} actions")
     best_outbound = (Slot(None, outbound, 1),) if outbound else ()
     return (*slots.values(), *best_outbound)
+
+
+def _refuse_unreachable(request: NextActionRequest, plan: Plan, shape: Shape) -> None:
+    """A placement that no channel named has could never be filled, not even with its fallback."""
+    if request.placements is msgspec.UNSET:
+        return
+    for position, wanted in enumerate(request.placements):
+        name = wanted if isinstance(wanted, str) else wanted.id
+        owners = [each for each, channel in plan.channels.items() if name in channel.placements]
+        if not set(owners).intersection(shape.channels):
+            message = (
+                f"placement {shown(name)} belongs to {' and '.join(map(repr, owners))}, which `channels` doesn't name: "
+                "name it there too, or leave `channels` out"
+            )
+            raise RequestError("unreachable_placement", f"/placements/{position}", message)
 
 
 def _context(request: NextActionRequest, plan: Plan) -> dict[str, Any]:

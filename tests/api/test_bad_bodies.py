@@ -142,6 +142,7 @@ NEXT_ACTION = [
     ({"customer_id": "a", "channels": ["in_app", "fax"]}, "unknown_channel", "/channels/1"),
     ({"customer_id": "a", "placements": ["moon"]}, "unknown_placement", "/placements/0"),
     ({"customer_id": "a", "placements": ["feed", {"id": "feed"}]}, "duplicate_placement", "/placements/1"),
+    ({"customer_id": "a", "channels": ["email"], "placements": ["feed"]}, "unreachable_placement", "/placements/0"),
     ({"customer_id": "a", "placements": [{"id": "feed", "limit": 99}]}, "invalid_value", "/placements/0/limit"),
     ({"customer_id": "a", "placements": [{"limit": 1}]}, "missing_field", "/placements/0/id"),
     ({"customer_id": "a", "placements": [{"id": "feed", "x": 1}]}, "unknown_field", "/placements/0/x"),

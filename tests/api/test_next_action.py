@@ -27,7 +27,7 @@ def test_answers_are_of_the_documented_shape(server: Server, put: Put, customer_
     bodies: list[dict[str, object]] = [
         {"channels": ["in_app", "email"], "placements": ["home-banner", {"id": "feed", "limit": 2}]},
         {"dry_run": True},
-        {"channels": ["email"], "placements": ["feed"]},
+        {"channels": ["email"]},
         {"placements": ["home-banner"], "deadline_ms": 1},
         {"context": {"page": "home", "depth": 3, "share": 1}, "limit": 5},
     ]

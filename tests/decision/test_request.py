@@ -34,6 +34,12 @@ def asked(plan: Plan, **body: Any) -> Ask:
     return resolve(decoded, plan)
 
 
+def message_of(plan: Plan, **body: Any) -> str:
+    with pytest.raises(RequestError) as refused:
+        asked(plan, **body)
+    return refused.value.message
+
+
 def test_the_inbound_channels_are_the_default(plan: Plan) -> None:
     shape = asked(plan).shape
     assert asked(plan) == Ask("c", shape, {})
@@ -45,10 +51,28 @@ def test_the_inbound_channels_are_the_default(plan: Plan) -> None:
 def test_outbound_is_one_more_slot_where_placements_are_filled(plan: Plan) -> None:
     assert asked(plan, channels=["email", "web", "email"]).shape.channels == ("email", "web")
     assert asked(plan, channels=["email", "web"]).shape.slots == (Slot(None, WEB | EMAIL, 1),)
-    slots = asked(
-        plan, channels=["email", "in_app"], placements=["feed", {"id": "top", "limit": 2}], limit=9
-    ).shape.slots
-    assert slots == (Slot("feed", IN_APP, 1), Slot("top", 0, 2), Slot(None, EMAIL, 1))
+    slots = asked(plan, channels=["email", "in_app"], placements=[{"id": "feed", "limit": 2}], limit=9).shape.slots
+    assert slots == (Slot("feed", IN_APP, 2), Slot(None, EMAIL, 1))
+
+
+def test_a_placement_needs_one_of_its_channels(plan: Plan) -> None:
+    """Else nothing could fill it, its fallback neither: whoever names both means something else."""
+    for channels, placements, at in ((["email"], ["feed"], 0), (["email", "in_app"], ["feed", {"id": "top"}], 1)):
+        for _ in range(2):  # what is refused is not remembered as if it was not
+            with pytest.raises(RequestError, match="doesn't name") as refused:
+                asked(plan, channels=channels, placements=placements)
+            assert (refused.value.code, refused.value.pointer) == ("unreachable_placement", f"/placements/{at}")
+    assert "'web' and 'in_app'" in message_of(plan, channels=["email"], placements=["feed"])
+    assert asked(plan, channels=["in_app"], placements=["feed"]).shape.slots == (Slot("feed", IN_APP, 1),)
+
+
+def test_a_placement_without_its_channel_is_read_from_a_record(plan: Plan) -> None:
+    """Such requests were answered once, and what was recorded is made again."""
+    body = {"customer_id": "c", "channels": ["email"], "placements": ["top"], "limit": 7}
+    shape = resolve(msgspec.convert(body, NextActionRequest), plan, recorded=True).shape
+    assert shape.slots == (Slot("top", 0, 1), Slot(None, EMAIL, 1))
+    with pytest.raises(RequestError):
+        resolve(msgspec.convert(body, NextActionRequest), plan)
 
 
 def test_context_is_typed(plan: Plan) -> None:
