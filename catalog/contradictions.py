@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from rules.history import CONTACTED, SINCE_CONTACT
 from rules.syntax import Call, Const, ListOf, Node
 
 _MIRRORED = {"_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_", "_==_": "_==_"}
@@ -57,6 +58,12 @@ def _demand(atom: Call, demands: dict[Node, _Demand]) -> None:
         case Call(function="in_band", args=(term, Const(value=low), Const(value=high))):
             _above(demands.setdefault(term, _Demand()), low, True)
             _below(demands.setdefault(term, _Demand()), high, False)
+        case Call(function=name, args=(Const() as action, Const(value=span))) if name == CONTACTED:
+            _below(demands.setdefault(_since(atom, action), _Demand()), span, True)
+        case Call(function="!_", args=(Call(function=name, args=(Const() as action, Const(value=span))),)) if (
+            name == CONTACTED
+        ):
+            _above(demands.setdefault(_since(atom, action), _Demand()), span, False)
         case Call(function="@in", args=(term, ListOf(items=items))):
             values = [item.value for item in items if isinstance(item, Const)]
             if len(values) == len(items):
@@ -65,6 +72,11 @@ def _demand(atom: Call, demands: dict[Node, _Demand]) -> None:
             _compare(demands.setdefault(term, _Demand()), _MIRRORED[operator], value)
         case Call(function=operator, args=(term, Const(value=value))) if operator in _MIRRORED:
             _compare(demands.setdefault(term, _Demand()), operator, value)
+
+
+def _since(atom: Call, action: Node) -> Call:
+    """What `contacted` compares: the time since the last contact with `action`."""
+    return Call("duration", atom.offset, SINCE_CONTACT, (action,), False)
 
 
 def _compare(demand: _Demand, operator: str, value: Any) -> None:

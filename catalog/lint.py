@@ -7,10 +7,10 @@ from catalog.contradictions import contradictory
 from catalog.expressions import GATES
 from catalog.models import ModelPropensity
 from catalog.nodes import Path
-from catalog.policy_lint import lint_budgets, lint_policies
+from catalog.policy_lint import lint_budgets, lint_policies, lint_uncovered
 from catalog.quiet_hours import DAY, QuietHours, microseconds
 from catalog.report import Report, did_you_mean
-from catalog.spec import DEFAULT_CONTROL_PURPOSE, Catalog
+from catalog.spec import Catalog
 from catalog.template_checks import renders_bare
 from catalog.templates import has_markup
 from catalog.waiting import waiting_for_themselves
@@ -32,6 +32,7 @@ def lint(spec: Catalog, checked: Mapping[str, CheckedRule], report: Report, now:
     _lint_aggregates(spec, report)
     _lint_waiting(spec, checked, report)
     _lint_channels(spec, report)
+    lint_uncovered(spec, report)
     _lint_preferred(spec, checked, report)
     _lint_placements(spec, report)
     _lint_purposes(spec, report)
@@ -68,11 +69,9 @@ def _lint_action(
 
 
 def _lint_uncapped(spec: Catalog, name: str, report: Report) -> None:
-    """What holds customers of the control group back is marketing; without such a group, what is called so."""
-    marketing = spec.control_purposes or (DEFAULT_CONTROL_PURPOSE,)
     channels = (channel for channel in spec.actions[name].treatments if channel in spec.channels)
     purposes = (spec.purpose_of(name, channel) for channel in channels)
-    purpose = next((purpose for purpose in purposes if purpose in marketing), None)
+    purpose = next((purpose for purpose in purposes if purpose in spec.marketing), None)
     if purpose is not None:
         message = (
             f"`{name}` obeys no contact policy, though its purpose is `{purpose}`: nothing limits how often it comes"
@@ -142,6 +141,17 @@ def _lint_channels(spec: Catalog, report: Report) -> None:
                 "give a contact policy a limit of 0"
             )
             report.warning("always-quiet", ("channels", name, "quiet_hours"), message)
+        if channel.quiet_hours is not None and not spec.names_zone and _obeyed(spec, name):
+            message = (
+                f"customers without a `timezone` of their own get nothing through `{name}`, as it may be night there: "
+                "give the catalog a `timezone` to go by"
+            )
+            report.warning("no-clock", ("channels", name, "quiet_hours"), message)
+
+
+def _obeyed(spec: Catalog, channel: str) -> bool:
+    """Whether something on `channel` obeys its quiet hours."""
+    return any(action.obeys_quiet_hours for _, action, through, _ in spec.treatments() if through == channel)
 
 
 def _open(hours: QuietHours) -> int:

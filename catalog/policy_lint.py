@@ -10,6 +10,7 @@ from catalog.spec import Catalog
 from rules.checking import CheckedRule
 from rules.syntax import Const
 
+_MOST_NAMED = 5
 _TOLD_OF_SENDING = ("delivered", "bounced")  # of what the caller shows nobody tells these
 
 
@@ -40,6 +41,24 @@ def lint_budgets(spec: Catalog, report: Report) -> None:
             message = f"`limit` is 0: what `{name}` covers is never chosen"
             report.warning("limit-zero", (*path, "limit"), message)
         _lint_scope(spec, path, budget.scope, "every contact of every customer", report)
+
+
+def lint_uncovered(spec: Catalog, report: Report) -> None:
+    """Tells of the channels through which marketing is sent that no limit covers, though its actions obey caps."""
+    limits = [policy.scope for policy in spec.contact_policies.values() if policy.limit is not None]
+    uncovered: dict[str, list[str]] = {}
+    for name, action, channel, _ in spec.treatments():
+        if channel not in spec.channels or spec.channels[channel].inbound or not action.obeys_caps:
+            continue
+        direction, purpose = spec.channels[channel].direction, spec.purpose_of(name, channel)
+        covered = any(scope.covers(direction, channel, action.group, name) for scope in limits)
+        if purpose in spec.marketing and not covered:
+            uncovered.setdefault(channel, []).append(name)
+    for channel, names in uncovered.items():
+        shown = ", ".join(f"`{name}`" for name in names[:_MOST_NAMED])
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        message = f"no contact policy limits how often {shown}{more} may come through `{channel}`"
+        report.warning("uncapped", ("channels", channel), message, at_key=True)
 
 
 def _lint_scope(spec: Catalog, path: Path, scope: Scope, everything: str, report: Report) -> None:

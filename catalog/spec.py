@@ -136,6 +136,11 @@ class Catalog(Declared):
         default = tuple(name for name in self.purposes if name == DEFAULT_CONTROL_PURPOSE)
         return default if self.control_group.purposes is None else self.control_group.purposes
 
+    @property
+    def marketing(self) -> tuple[str, ...]:
+        """The purposes that are marketing: what the control group does not get; without one, what is called so."""
+        return self.control_purposes or (DEFAULT_CONTROL_PURPOSE,)
+
 
 def treatment_id(action: str, channel: str) -> str:
     return f"{action}/{channel}"

@@ -30,6 +30,10 @@ def _trees(gates: list[str]) -> bool:
         ["in_band(customer.days_left, 14, 30)", "customer.days_left > 30"],
         ["days_until(customer.ends) <= 14", "in_band(customer.days_left, 14, 30)"],
         ["3 < customer.seats", "customer.seats == 3"],
+        ['contacted("a", duration("24h")) && !contacted("a", duration("72h"))'],
+        ['contacted("a", duration("24h"))', '!contacted("a", duration("24h"))'],
+        ['contacted("a", duration("24h")) && since_contact("a") > duration("24h")'],
+        ['!contacted("a", duration("24h")) && since_contact("a") < duration("24h")'],
     ],
 )
 def test_impossible(gates: list[str]) -> None:
@@ -45,6 +49,10 @@ def test_impossible(gates: list[str]) -> None:
         ["in_band(customer.days_left, 14, 30)", "customer.days_left >= 30"],
         ["customer.score > 5 || customer.score < 3"],
         ["customer.seats > 5", "customer.score < 3"],
+        ['contacted("a", duration("72h")) && !contacted("a", duration("24h"))'],
+        ['contacted("a", duration("24h")) && !contacted("b", duration("72h"))'],
+        ['!contacted("a", duration("24h")) && since_contact("a") <= duration("24h")'],
+        ['contacted("a", duration("72h")) && since_contact("a") > duration("24h")'],
         ["customer.tier != 'a'", "customer.tier == 'a' || customer.seats == 1"],
     ],
 )
