@@ -5,6 +5,7 @@ has what is needed, so the nodes are built here. The pure Python parser is used 
 and is not everywhere, and a catalog must mean the same on every machine.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,7 @@ from catalog.nodes import Entry, ListNode, Mapping, Mark, Node, Scalar
 from rules.types import encodable
 
 MAX_DEPTH = 32
+QUOTE_IT = "; a rule that begins with ! needs quotes round it"
 # Aliases are counted as often as they are used: a page of them must not become gigabytes.
 MAX_NODES = 2_000_000
 
@@ -50,7 +52,7 @@ def compose(file: str, text: str) -> tuple[Node | None, list[Diagnostic]]:
     except MarkedYAMLError as error:
         place = error.problem_mark or error.context_mark
         said = " ".join(str(part).strip() for part in (error.context, error.problem) if part)
-        composer.report("yaml-syntax", f"not valid YAML: {said}", composer.mark(place))
+        composer.report("yaml-syntax", f"not valid YAML: {said}{_unquoted(text, place)}", composer.mark(place))
     except YAMLError as error:
         said = str(getattr(error, "reason", None) or error).splitlines()[0]
         composer.report("yaml-syntax", f"not valid YAML: {said}", _character(file, text, error))
@@ -58,6 +60,12 @@ def compose(file: str, text: str) -> tuple[Node | None, list[Diagnostic]]:
         # ruamel's scanner lets a few of these through (a \U escape beyond Unicode, a %YAML directive's numbers).
         composer.report("yaml-syntax", f"not valid YAML: {error}", Mark(file, 1, 1, 0))
     return None, composer.diagnostics
+
+
+def _unquoted(text: str, place: Any) -> str:
+    """What to do where a value on that line begins with !, as rules do and tags."""
+    line = text.split("\n")[place.line] if place is not None else ""
+    return QUOTE_IT if re.search(r"[:,{\[-]\s+!", line) else ""
 
 
 def _character(file: str, text: str, error: YAMLError) -> Mark:
@@ -101,7 +109,8 @@ class _Composer:
         if isinstance(event, AliasEvent):
             return self._alias(event.anchor, mark)
         if event.ctag is not None:
-            self.report("yaml-tag", f"tags such as {event.tag} are not supported; write the plain value", mark)
+            message = f"tags such as {event.tag} are not supported: write the plain value{QUOTE_IT}"
+            self.report("yaml-tag", message, mark)
         if event.anchor is not None:
             self._anchors[event.anchor] = None
         node = self._composed(event, mark, path)

@@ -7,10 +7,10 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from rules.complaints import plainly
 from rules.declarations import DERIVABLE, official_checker
 from rules.errors import RuleError
 from rules.folding import ConstantError, fold_constants, rebuilt
-from rules.history import WRITTEN
 from rules.profile import SEGMENTS, held_by, names_of
 from rules.programs import DEFINED
 from rules.protobuf import read_tree
@@ -124,25 +124,8 @@ class Environment:
         if found is None:
             return RuleError(complaint)
         offset = offset_of(text, int(found[1]), int(found[2]))
-        return RuleError(self._plainly(found[3].strip()), *position(source, before_insertions(offset, inserted)))
-
-    def _plainly(self, message: str) -> str:
-        unknown = re.match(r"undefined field '(.+)' not found in struct 'tino\.(\w+)'", message)
-        if unknown:
-            owner = unknown[2].lower()
-            close = difflib.get_close_matches(unknown[1], self._fields[owner], 1)
-            hint = f"; did you mean {owner}.{close[0]}?" if close else ""
-            return f"{owner}.{unknown[1]} is not declared{hint}"
-        overload = re.match(r"found no matching overload for '(.+)' applied to '\((.*)\)'", message)
-        if overload:
-            return f"{overload[1].strip('_@')} has no meaning for ({overload[2]})"
-        reference = re.match(r"undeclared reference to '(.+)' \(in container ''\)", message)
-        if reference and reference[1] in WRITTEN:
-            return f"{reference[1]} is written {WRITTEN[reference[1]]}, in the rules of actions alone"
-        if reference:
-            known = "customer, context and now" if self._with_time else " and ".join(self._fields)
-            return f"{reference[1]} is not known here; expressions may use {known}"
-        return message
+        message = plainly(found[3].strip(), text, offset, self._fields, self._with_time)
+        return RuleError(message, *position(source, before_insertions(offset, inserted)))
 
     def _refuse_unsupported(self, node: Node, source: str, bound: frozenset[str] = frozenset({"now"})) -> None:
         said = _unsupported(node, bound, self._fields)

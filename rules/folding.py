@@ -6,6 +6,7 @@ from typing import Any
 
 from cel_expr_python import cel
 
+from rules.complaints import no_duration, no_timestamp
 from rules.errors import EvaluationError
 from rules.history import PROGRAMS
 from rules.programs import DEFINED, Frame, compile_program, to_official
@@ -46,9 +47,19 @@ def fold_constants(node: Node) -> Node:
     try:
         value = compile_program(node)(empty)
     except EvaluationError as error:
-        raise ConstantError(f"{node.function.strip('_@')}: {error}", node.offset) from None
+        raise ConstantError(f"{node.function.strip('_@')}: {_misread(node) or error}", node.offset) from None
     _refuse_inexact(node, value)
     return node if isinstance(value, list) else Const(node.kind, node.offset, value)
+
+
+def _misread(node: Call) -> str | None:
+    """What is wrong with the text that a time is written as."""
+    match node:
+        case Call(function="duration", args=(Const(value=str(text)),)):
+            return no_duration(text)
+        case Call(function="timestamp", args=(Const(value=str(text)),)):
+            return no_timestamp(text)
+    return None
 
 
 def _refuse_inexact(node: Call, value: Any) -> None:

@@ -48,6 +48,20 @@ def test_messages_name_the_value_and_what_would_be_right() -> None:
     assert "`propensity` must be at most 1, not 1.5" in messages
     assert "`direction` must be inbound or outbound, not 'sideways'" in messages
     assert "`age` must be string, int, double, bool, timestamp or list<string>, not 'integer'" in messages
+    budgets = check_catalog(Path(__file__).parent / "cases/budgets/catalog.yaml")
+    assert "`lifetime` must be true, or left out, not false" in [found.message for found in budgets]
+
+
+@pytest.mark.parametrize(
+    "rule", ["!customer.vip", '!contacted("a", duration("24h"))', '!("x" in customer.tags)', "!customer.vip || true"]
+)
+def test_a_rule_that_begins_with_an_exclamation_mark_is_to_be_quoted(tmp_path: Path, rule: str) -> None:
+    """It is a tag, as YAML has it, which its own errors don't say in so many words."""
+    file = tmp_path / "catalog.yaml"
+    file.write_text(f"catalog: 1\nname: x\nactions:\n  a:\n    eligible: {rule}\n    value: 1\n")
+    assert any("a rule that begins with ! needs quotes round it" in found.message for found in check_catalog(file))
+    file.write_text("catalog: 1\nname: x\nactions:\n  a:\n    eligible: 'true'\n    value: [\n")
+    assert not any("begins with !" in found.message for found in check_catalog(file))
 
 
 def test_a_time_that_has_passed_is_told_by_the_clock_given(sound: Path) -> None:

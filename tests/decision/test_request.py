@@ -98,7 +98,7 @@ def test_context_is_typed(plan: Plan) -> None:
         ({"context": {"a/b~c": 1}}, "unknown_context", "/context/a~1b~0c", "is not declared"),
         ({"context": {"pgae": "x"}}, "unknown_context", "/context/pgae", "did you mean 'page'?"),
         ({"context": {"page": 1}}, "wrong_type", "/context/page", "expected a string, got 1"),
-        ({"context": {"page": None}}, "wrong_type", "/context/page", "got None"),
+        ({"context": {"page": None}}, "wrong_type", "/context/page", "got null"),
         ({"context": {"depth": 2.0}}, "wrong_type", "/context/depth", "whole number"),
         ({"context": {"depth": True}}, "wrong_type", "/context/depth", "whole number"),
         ({"context": {"depth": 2**63}}, "wrong_type", "/context/depth", "64 bits"),

@@ -159,7 +159,7 @@ def test_lines_of_json(tmp_path: Path) -> None:
         ({**OWN, "customer_id": ["a"]}, "customer_id: expected 1 to 256 printable characters"),
         ({**OWN, "customer_id": True}, "customer_id: expected 1 to 256 printable characters"),
         ({**OWN, "type": "x" * 129}, "type: expected 1 to 128 printable characters"),
-        ({**OWN, "type": None}, "type: expected 1 to 128 printable characters, got None"),
+        ({**OWN, "type": None}, "type: expected 1 to 128 printable characters, got null"),
         ({**OWN, "id": "a\nb"}, "id: expected 1 to 256 printable characters"),
         ({**OWN, "id": 1.5}, "id: expected 1 to 256 printable characters"),
         ({**OWN, "at": None}, "at: is empty"),

@@ -236,7 +236,7 @@ def test_rows_that_are_no_json_object(tmp_path: Path) -> None:
     said = [
         "not JSON",
         "expected an object",
-        "expected an object, got None",
+        "expected an object, got null",
         "visits: expected a whole number",
         "finite number",
         "visits: expected a whole number",
