@@ -13,6 +13,7 @@ import msgspec
 
 from api.asgi import Message, Receive
 from api.headers import RequestHeaders
+from api.misfits import misfit
 from api.problems import Problem
 
 
@@ -94,7 +95,7 @@ def decode_strictly(
         if keys_in is None or body.count(b":") != keys_in(decoded):
             _find_repeats(body.decode().lstrip())
     except msgspec.ValidationError as error:
-        raise misfit(str(error)) from None
+        raise misfit(str(error), decoder.type, _loosely(body)) from None
     except _DuplicateKeyError as error:
         raise Problem("duplicate_key", str(error)) from None
     except RecursionError:
@@ -118,16 +119,9 @@ def _refuse_repeats(pairs: list[tuple[str, Any]]) -> None:
 _find_repeats = json.JSONDecoder(object_pairs_hook=_refuse_repeats).raw_decode
 
 
-def misfit(message: str) -> Problem:
-    """msgspec says where in its own way: "Expected `int`, got `str` - at `$.placements[1].limit`"."""
-    what, _, where = message.partition(" - at `$")
-    pointer = where.rstrip("`").replace("[...]", "").replace("[", "/").replace("]", "").replace(".", "/")
-    for start, code in (
-        ("Object missing required field `", "missing_field"),
-        ("Object contains unknown", "unknown_field"),
-    ):
-        if what.startswith(start):
-            name = what.partition("`")[2].rpartition("`")[0]
-            step = name.replace("~", "~0").replace("/", "~1")
-            return Problem(code, what, pointer=f"{pointer}/{step}")
-    return Problem("invalid_value", what, pointer=pointer)
+def _loosely(body: bytes) -> Any:
+    """What the body says, whatever its shape; None where that can't be read to its end."""
+    try:
+        return msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return None

@@ -1,19 +1,18 @@
 """The bodies of the customer routes, and what they come to against the catalog."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.bodies import decode_strictly
+from api.misfits import Finding, unfit
 from api.problems import Problem, of_findings
 from catalog.plan import Plan
-from decision.request import escaped
+from decision.request import escaped, undeclared
 from rules.types import coerce, shown, valid_zone
 
-Found = tuple[str, str, str]
-_CODES = {"extra_forbidden": "unknown_field", "missing": "missing_field"}
 _any = msgspec.json.Decoder()
 
 
@@ -60,8 +59,7 @@ def read(model: type[B], body: bytes) -> B:
         return model.model_validate_json(body)
     except ValidationError as error:
         findings = [
-            (_CODES.get(found["type"], "invalid_value"), pointer(found["loc"]), found["msg"])
-            for found in error.errors(include_url=False)
+            unfit(found, pointer(found["loc"]), model.model_fields) for found in error.errors(include_url=False)
         ]
     raise of_findings(findings)
 
@@ -76,7 +74,7 @@ def stated(plan: Plan, body: CustomerBody, *, removing: bool) -> dict[str, Any]:
 
     Raises Problem with everything found wrong, undeclared purposes among it.
     """
-    findings: list[Found] = []
+    findings: list[Finding] = []
     values: dict[str, Any] = {}
     for name, raw in body.attributes.items():
         if raw is None and removing:
@@ -113,12 +111,6 @@ def _value(plan: Plan, name: str, raw: Any) -> Any:
     if name == "timezone" and not valid_zone(str(value)):
         raise _UnfitError("unknown_timezone", f"expected an IANA time zone such as Europe/Madrid, got {shown(raw)}")
     return value
-
-
-def undeclared(what: str, name: str, declared: Iterable[str] | Mapping[str, object]) -> str:
-    return (
-        f"{what} {shown(name)} is not declared in the catalog; declared are {', '.join(list(declared)[:20]) or 'none'}"
-    )
 
 
 def must_be_declared(plan: Plan, purpose: str) -> None:

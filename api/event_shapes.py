@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 
-from api.bodies import misfit
+from api.misfits import misfit
 from api.problems import Problem
 from decision.request import Identifier, has_controls
 from features.applying import Sent
@@ -92,7 +92,7 @@ def converted(raw: dict[str, Any], shape: type[T]) -> T:
     try:
         return msgspec.convert(raw, shape)
     except msgspec.ValidationError as error:
-        raise misfit(str(error)) from None
+        raise misfit(str(error), shape, raw) from None
 
 
 def refuse_controls(*named: tuple[str, str]) -> None:

@@ -209,6 +209,12 @@ def escaped(name: str) -> str:
 
 
 def _undeclared(what: str, name: str, declared: Mapping[str, object], pointer: str) -> RequestError:
-    close = difflib.get_close_matches(name, declared, 1)
-    hint = f"; did you mean {close[0]!r}?" if close else f"; declared are {', '.join(list(declared)[:20]) or 'none'}"
-    return RequestError(f"unknown_{what}", pointer, f"{what} {shown(name)} is not declared in the catalog{hint}")
+    return RequestError(f"unknown_{what}", pointer, undeclared(what, name, declared))
+
+
+def undeclared(what: str, name: str, declared: Iterable[str]) -> str:
+    """What is said of a `name` that is none of those `declared`."""
+    names = list(declared)
+    close = difflib.get_close_matches(name, names, 1)
+    hint = f"; did you mean {close[0]!r}?" if close else f"; declared are {', '.join(names[:20]) or 'none'}"
+    return f"{what} {shown(name)} is not declared in the catalog{hint}"

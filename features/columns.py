@@ -87,7 +87,7 @@ class Columns:
         for name in names:
             purpose = name.removeprefix(CONSENT_PREFIX) if name.startswith(CONSENT_PREFIX) else None
             if purpose is not None and purpose not in self.purposes:
-                raise ImportFileError(f"column {name!r}: {purpose!r} is not a declared purpose")
+                raise ImportFileError(f"column {name!r}: {purpose!r} is not a declared purpose{self._hint(name)}")
             if purpose is None and name not in self.types and name not in (ID_COLUMN, TEST_COLUMN):
                 raise ImportFileError(f"column {name!r} is not a declared attribute of the customer{self._hint(name)}")
         repeated = next((name for name in names if names.count(name) > 1), None)

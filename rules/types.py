@@ -79,12 +79,12 @@ EXPECTED: dict[AttributeType, str] = {
 }
 
 
-_JSON = {True: "true", False: "false"}  # as it stands in YAML, too
+_JSON: dict[bool | None, str] = {True: "true", False: "false", None: "null"}  # as it stands in YAML, too
 
 
 def shown(raw: Any) -> str:
     """`raw` as a message may quote it: short, whatever was sent."""
-    text = _JSON.get(raw, "null") if raw is None or raw.__class__ is bool else repr(raw)
+    text = _JSON[raw] if raw is None or isinstance(raw, bool) else repr(raw)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -164,6 +164,64 @@ def test_misfits_of_next_action(client: httpx.Client, body: dict[str, object], c
     assert problem(response, 422, code)["pointer"] == pointer
 
 
+def test_all_names_that_are_wrong_or_missing_are_told_at_once(client: httpx.Client) -> None:
+    told = problem(client.post("/next-action", json={"customerId": "a", "colour": 1}), 422, "unknown_field")
+    assert told["detail"] == "there is no field 'customerId'; did you mean 'customer_id'?"
+    assert [(each["code"], each["pointer"]) for each in told["errors"]] == [
+        ("unknown_field", "/customerId"),
+        ("unknown_field", "/colour"),
+        ("missing_field", "/customer_id"),
+    ]
+    told = problem(client.post("/events", json={"id": "1", "customerId": "a", "type": "x"}), 422, "unknown_field")
+    assert told["detail"] == "there is no field 'customerId'; did you mean 'customer_id'?"
+    told = problem(client.put("/customers/misfit", json={"Attributes": {}}), 422, "unknown_field")
+    assert told["detail"] == "there is no field 'Attributes'; did you mean 'attributes'?"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "detail"),
+    [
+        ("/next-action", {"customer_id": 1}, "expected a string, got a number"),
+        ("/next-action", {"customer_id": None}, "expected a string, got null"),
+        ("/next-action", {"customer_id": "a", "limit": 1.5}, "expected a whole number, got a number"),
+        ("/next-action", {"customer_id": "a", "limit": 0}, "expected a whole number >= 1"),
+        ("/next-action", {"customer_id": "a", "dry_run": "yes"}, "expected true or false, got a string"),
+        ("/next-action", {"customer_id": "a", "channels": {}}, "expected a list, got an object"),
+        ("/next-action", {"customer_id": "a", "context": []}, "expected an object, got a list"),
+        (
+            "/next-action",
+            {"customer_id": "a", "context": {"page": None}},
+            "context 'page': expected a string, got null",
+        ),
+        ("/next-action", {}, "the field 'customer_id' is missing"),
+    ],
+)
+def test_what_is_wrong_is_said_in_the_words_of_json(
+    client: httpx.Client, path: str, body: dict[str, object], detail: str
+) -> None:
+    assert client.post(path, json=body).json()["detail"] == detail
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({"test": None}, "expected true or false, got null"),
+        ({"test": 1}, "expected true or false, got 1"),
+        ({"attributes": []}, "expected an object, got []"),
+        ({"attributes": {"vip": None}}, "attribute 'vip': expected true or false, got null"),
+        ({"attributes": {"nmae": "Ada"}}, "attribute 'nmae' is not declared in the catalog; did you mean 'name'?"),
+        (
+            {"consents": {"marketting": True}},
+            "purpose 'marketting' is not declared in the catalog; did you mean 'marketing'?",
+        ),
+    ],
+)
+def test_what_is_wrong_with_customers_is_said_likewise(
+    client: httpx.Client, body: dict[str, object], detail: str
+) -> None:
+    assert client.put("/customers/misfit", json=body).json()["detail"] == detail
+
+
 CUSTOMER = [
     ({"nope": 1}, "unknown_field", "/nope"),
     ({"attributes": []}, "invalid_value", "/attributes"),
