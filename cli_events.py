@@ -47,7 +47,8 @@ NOTES = {
     "unknown_type": "of types that the catalog doesn't declare",
     "too_old": "older than any window",
     "no_contact": "that answer no known contact",
-    "no_decision": "that name an action, and answer no contact, as they name no decision",
+    "no_decision": "that answer no contact, as they are outcomes and name no decision",
+    "decision_in_properties": "that name a decision among their properties, where it means nothing",
 }
 
 

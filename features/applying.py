@@ -43,8 +43,8 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     """What became of an event. `status` is stored, duplicate or refused; a refusal has a stable `code`, the JSON
     pointer of the field and says in `detail` what would be right. `notes` are told of stored ones: `unknown_type` (the
     catalog doesn't declare it), `too_old` (no window reaches back to it), `no_contact` (there is none that it answers),
-    `no_decision` (it names an action, and answers none, as it names no decision), `late` (from it on a contact counts
-    in a limit, but its answer had expired before).
+    `no_decision` (an outcome that names no decision, and so answers no contact), `decision_in_properties` (as it stands
+    there, where it means nothing), `late` (from it on a contact counts in a limit, but its answer had expired before).
     """
 
     status: str
@@ -114,16 +114,16 @@ def _answering(plan: Plan, customer: Customer, event: Event) -> tuple[Customer, 
     if not event.decision_id:
         if event.type in NO_MORE:
             customer, _ = answered(customer, event, plan)
-        return customer, ("no_decision",) if names_action(event.properties) else ()
+        return customer, _MISPLACED if misplaced(event.properties) else _UNDECIDED
     customer, found = answered(customer, event, plan)
     if found.late:
         return customer, ("late",)
     return customer, () if found.any else ("no_contact",)
 
 
-def names_action(properties: Mapping[str, Any]) -> bool:
-    """Whether an outcome with these is meant to answer a contact, though it may not say by which decision."""
-    return properties.get("action") is not None or properties.get("treatment") is not None
+def misplaced(properties: Mapping[str, Any]) -> bool:
+    """Whether the decision stands where nobody looks for it."""
+    return properties.get("decision_id") is not None
 
 
 def _happened(sent: Sent, now: int) -> int:
@@ -140,6 +140,7 @@ def _ahead(us: int) -> Result:
 
 _EARLIEST = micros(EARLIEST)
 _NO_TIME = Result("refused", "out_of_range", "/at", "lies before the year 1: no calendar has it")
+_UNDECIDED, _MISPLACED = ("no_decision",), ("no_decision", "decision_in_properties")
 _NO_DECISION_ID = Result(
     "refused", "invalid_value", "/decision_id", "a decision id is 32 lower-case hexadecimal digits"
 )

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from catalog.plan import Plan
-from features.applying import Sent, apply_events, names_action
+from features.applying import Sent, apply_events, misplaced
 from features.bulk_batch import Batch
 from features.bulk_coded import Ints
 from features.bulk_series import deltas, readers, too_old
@@ -56,10 +56,12 @@ class Pieces:
         piece_of[self.order] = self._pieces
         self._deltas = deltas(batch, found, piece_of, self.count)
         self._answering = batch.answering[self.order]
+        undecided = batch.undecided[self.order]
         self._notes = {
             "unknown_type": batch.unknown[self.order],
             "too_old": self._late(found)[self.order],
-            "no_decision": self._undecided(),
+            "no_decision": undecided,
+            "decision_in_properties": self._misplaced(undecided),
         }
 
     def __iter__(self) -> Iterator["Piece"]:
@@ -102,12 +104,12 @@ class Pieces:
             in_time[rows[~too_old(series, self.batch.at[rows], self.batch.now)]] = True
         return fed & ~in_time
 
-    def _undecided(self) -> Any:
-        """Outcomes that name an action, and no decision."""
-        found = self.batch.undecided[self.order]
-        for row in np.flatnonzero(found).tolist():
+    def _misplaced(self, undecided: Any) -> Any:
+        """Outcomes that name their decision among their properties alone."""
+        found = undecided.copy()
+        for row in np.flatnonzero(undecided).tolist():
             (properties,) = self._sent(row, row + 1)
-            found[row] = names_action(properties)
+            found[row] = misplaced(properties)
         return found
 
     def sent(self, customer_id: str, begin: int, end: int) -> list[Sent]:

@@ -184,6 +184,12 @@ def test_notes(post: Post, customer_id: str) -> None:
     assert post(click)["notes"] == ["no_contact"]
     of_an_action = {"id": "c-2", "customer_id": customer_id, "type": "click", "properties": {"action": "welcome"}}
     assert post(of_an_action)["notes"] == ["no_decision"]
+    assert post({"id": "c-3", "customer_id": customer_id, "type": "dismiss"})["notes"] == ["no_decision"]
+    inside = {"id": "c-4", "customer_id": customer_id, "type": "dismiss", "properties": {"decision_id": "0" * 32}}
+    assert post(inside)["notes"] == ["no_decision", "decision_in_properties"]
+    assert "notes" not in post(
+        {"id": "c-5", "customer_id": customer_id, "type": "purchase", "properties": {"decision_id": "x", "amount": 1}}
+    )
 
 
 def test_outcomes_find_their_contact(server: Server, post: Post, customer_id: str) -> None:

@@ -291,7 +291,7 @@ async def test_an_answer_to_a_contact_is_kept_with_it(engine: Engine, intake: In
         PATIENT,
     )
     unanswering = [("no_contact",), ("no_contact",), ("no_decision",), ("no_decision",)]
-    assert [each.notes for each in results] == [(), (), (), *unanswering, (), ()]
+    assert [each.notes for each in results] == [(), (), (), *unanswering, ("no_decision",), ("no_decision",)]
     (contact,) = (await known(engine.store)).contacts
     assert contact.responses == (Response("conversion", 7, 9, 2, 13_500_000), Response("impression", 5, 5, 1, 0))
 

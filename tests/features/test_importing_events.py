@@ -234,9 +234,14 @@ async def test_an_outcome_answers_its_contact(tmp_path: Path, store: CustomerSto
 @pytest.mark.anyio
 @pytest.mark.parametrize("own", ["", "properties"])
 async def test_outcomes_that_name_no_decision_are_counted(tmp_path: Path, store: CustomerStore, own: str) -> None:
-    """Those that name an action, be it in a column or among properties of their own."""
+    """All of them; of those that name one among their properties, that is told besides."""
     at = moment(store.clock.now()).isoformat()
-    said: list[dict[str, Any]] = [{"action": "hello"}, {"treatment": "hello/email"}, {"channel": "email"}, {}]
+    said: list[dict[str, Any]] = [
+        {"action": "hello"},
+        {"treatment": "hello/email"},
+        {"decision_id": SOME_DECISION} if own else {"channel": "email"},
+        {},
+    ]
     rows = [
         {"customer_id": f"c-{number}", "type": kind, "at": at} | ({own: named} if own else named)
         for number, (kind, named) in enumerate((kind, named) for kind in ("click", "purchase") for named in said)
@@ -245,7 +250,7 @@ async def test_outcomes_that_name_no_decision_are_counted(tmp_path: Path, store:
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     run = Import(store, PLAN, file, EventColumns(PLAN.aggregates.declared), tmp_path)
     tally = await run.run(lambda count: None, lambda: logged(store))
-    assert (tally["stored"], tally["no_decision"]) == (8, 2)
+    assert (tally["stored"], tally["no_decision"], tally["decision_in_properties"]) == (8, 4, 1 if own else 0)
 
 
 @pytest.mark.anyio

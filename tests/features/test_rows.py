@@ -264,6 +264,7 @@ def test_rows_that_are_no_json_object(tmp_path: Path) -> None:
     [
         ("customer_id,colour", "column 'colour' is not a declared attribute"),
         ("customer_id,consent:sharing", "'sharing' is not a declared purpose"),
+        ("customer_id,consent:marketting", "is not a declared purpose; did you mean 'consent:marketing'?"),
         ("first_name,visits", "no column customer_id"),
         ("customer_id,visits,visits", "two columns mean 'visits'"),
         ("customer_id,", "column '' is not"),
