@@ -142,6 +142,6 @@ def responded_since(plan: Plan, known: Responded, labels: Sequence[Labels], sinc
             by_values = {**counters.get(keys, {})}
             responses = by_values.get(values, Responses()).copy()
             for response in contact.responses:
-                (responses.add if adds else responses.remove)(policy.after, response)
+                (responses.add if adds else responses.remove)(policy.after, response, contact.at)
             _put(found, number, _put(counters, keys, _put(by_values, values, responses)))
     return found or NOBODY_RESPONDED

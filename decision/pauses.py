@@ -6,7 +6,8 @@ on the third impression ends the pause that this impression began. The pause las
 
 A contact holds what came of it by kind: how often, when first and when last. So of several responses of a kind to one
 contact the first counts when it was, and each other when the last was: of three, the second counts a little late, which
-holds back longer, never shorter.
+holds back longer, never shorter. Nothing comes of a contact before it: what is dated so, by a clock that is behind,
+came when the contact was made.
 """
 
 from bisect import insort
@@ -37,22 +38,25 @@ class Responses:
     def copy(self) -> "Responses":
         return Responses(self.looked_for.copy(), self.preventing.copy())
 
-    def add(self, after: After, response: Response) -> None:
+    def add(self, after: After, response: Response, contacted: int) -> None:
+        """`response` to a contact that was made at `contacted`."""
+        first, last = max(response.first, contacted), max(response.last, contacted)
         if response.kind == after.outcome:
-            insort(self.looked_for, response.first)
+            insort(self.looked_for, first)
             for _ in range(min(response.count - 1, after.times)):
-                insort(self.looked_for, response.last)
+                insort(self.looked_for, last)
         elif response.kind == after.without:
-            insort(self.preventing, response.last)
+            insort(self.preventing, last)
 
-    def remove(self, after: After, response: Response) -> None:
+    def remove(self, after: After, response: Response, contacted: int) -> None:
         """One that was added."""
+        first, last = max(response.first, contacted), max(response.last, contacted)
         if response.kind == after.outcome:
-            self.looked_for.remove(response.first)
+            self.looked_for.remove(first)
             for _ in range(min(response.count - 1, after.times)):
-                self.looked_for.remove(response.last)
+                self.looked_for.remove(last)
         elif response.kind == after.without:
-            self.preventing.remove(response.last)
+            self.preventing.remove(last)
 
 
 Counters = dict[KeyValues, dict[Values, Responses]]
@@ -80,7 +84,7 @@ def responded(plan: Plan, labels: Sequence[Labels], log: Iterable[Logged]) -> Re
                 if responses is None:
                     responses = counters[values] = Responses()
                 for response in contact.responses:
-                    responses.add(after, response)
+                    responses.add(after, response, contact.at)
     return found
 
 
@@ -145,6 +149,7 @@ def still_pausing(plan: Plan, labels: Labels, contact: Logged, now: int) -> bool
         if policy.after is None:
             continue
         since = now - policy.reach
-        if any(policy.after.looks_at(response.kind) and response.last > since for response in contact.responses):
-            return True
+        for response in contact.responses:
+            if policy.after.looks_at(response.kind) and max(response.last, contact.at) > since:
+                return True
     return False

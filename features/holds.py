@@ -3,7 +3,8 @@
 Until the response that confirms it is known, it counts as happening now, in every window, for as long as the answer
 with it stands: whoever got that answer may still show it. After that it counts nothing, unless it is confirmed late.
 Confirmed, it counts at the time of the first such response, never before it was made. One whose delivery failed is
-given back at once, unless it was confirmed all the same.
+given back at once; confirmed all the same, as after a first try that bounced, it counts again, and late: another may
+have been granted in its place.
 
 Whatever a customer does about a contact proves that they saw it, and what was seen was delivered: who reports clicks
 alone must not be granted more for it. So all but what tells of the delivery confirms an impression.
@@ -68,8 +69,13 @@ def is_held(contact: Logged, kind: str) -> bool:
 
 
 def confirms_late(plan: Plan, labels: Labels, contact: Logged, event: Event) -> bool:
-    """Whether `event`, about `contact`, is what confirms it for some limit, but after its answer had expired."""
-    if not labels.valid_for or not labels.counts_toward_caps or event.at < contact.at + labels.valid_for:
+    """Whether `event`, about `contact`, is what confirms it for some limit, but after its answer had expired, or it had
+    been given back.
+    """
+    if not labels.valid_for or not labels.counts_toward_caps:
+        return False
+    given_back = any(response.kind in _FAILED for response in contact.responses)
+    if not given_back and event.at < contact.at + labels.valid_for:
         return False
     named = labels.named
     waited_for = {

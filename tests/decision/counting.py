@@ -195,9 +195,12 @@ class Oracle:
         return _unit(policy["calendar"], zone, at) == _unit(policy["calendar"], zone, now)
 
     def is_late(self, made: Made, kind: str, at: int) -> bool:
-        """Whether being told of `kind` is what `made` counts from, after the end of its answer."""
+        """Whether being told of `kind` is what `made` counts from, after the end of its answer or its place was given
+        back.
+        """
         proof = replace(made, came=[(kind, at)])
-        return at >= made.at + made.valid_for and any(
+        over = at >= made.at + made.valid_for or made.times("failed") or made.times("bounced")
+        return bool(over) and any(
             self._waits_for(made, waited) and proof.proofs(waited) and not made.proofs(waited)
             for waited in ("impression", "delivered")
         )
@@ -245,14 +248,19 @@ def _unit(calendar: str, zone: str, at: int) -> tuple[int, ...]:
 
 def _paused(policy: Policy, made: list[Made], now: int) -> bool:
     after = policy["after"]
-    counting = [at for each in made for at in _first_and_last(each.times(after["outcome"]))]
-    preventing = [at for each in made for at in _first_and_last(each.times(after.get("without", "")))]
+    counting = [at for each in made for at in _first_and_last(_behind(each, after["outcome"]))]
+    preventing = [at for each in made for at in _first_and_last(_behind(each, after.get("without", "")))]
 
     def pauses(last: int) -> bool:
         since = last - SPANS[after["rolling"]]
         return sum(since < at <= last for at in counting) >= after["times"] and not any(at > since for at in preventing)
 
     return any(pauses(last) for last in counting if now < last + SPANS[policy["pause"]])
+
+
+def _behind(made: Made, kind: str) -> list[int]:
+    """Nothing comes of a contact before it was made, whatever the clock said that dated it."""
+    return [max(at, made.at) for at in made.times(kind)]
 
 
 def _first_and_last(times: list[int]) -> list[int]:

@@ -161,6 +161,16 @@ def test_a_late_impression_is_told_once_and_only_where_something_counts_by_it(pl
     assert notes(by_delivery, mailed, "delivered", NOW + 48 * HOUR) == ("late",)
     assert notes(by_delivery, mailed, "impression", NOW + 48 * HOUR) == ("late",)
     assert notes(by_delivery, mailed, "bounced", NOW + 48 * HOUR) == ()
+    for kind in ("bounced", "failed"):
+        given_back = _told(by_delivery, mailed, (kind, NOW + 2))
+        assert notes(by_delivery, given_back, kind, NOW + 3) == ()
+        assert notes(by_delivery, given_back, "delivered", NOW + 3) == ("late",), "though its answer still stands"
+        assert notes(by_delivery, given_back, "delivered", NOW + 1) == ("late",), (
+            "its place was given back all the same"
+        )
+        again = _told(by_delivery, given_back, ("delivered", NOW + 3))
+        assert notes(by_delivery, again, "delivered", NOW + 4) == ()
+        assert _left(by_delivery, again, NOW + 4) == 2
 
 
 def test_what_may_yet_be_seen_is_known_for_a_day_after_it_stood(plan: Plan) -> None:

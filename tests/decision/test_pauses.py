@@ -72,14 +72,29 @@ def test_the_next_decision_knows_of_a_response(plan: Plan) -> None:
 
 def test_of_several_responses_the_first_counts_when_it_was_and_the_others_at_the_last() -> None:
     responses = Responses()
-    responses.add(After("dismiss", 3, 1, ""), Response("dismiss", 10, 20, 5))
+    responses.add(After("dismiss", 3, 1, ""), Response("dismiss", 10, 20, 5), 0)
     assert responses.looked_for == [10, 20, 20, 20]  # no more than could ever matter
     assert last_pausing(After("dismiss", 3, 1, ""), [responses]) == 20
     assert last_pausing(After("dismiss", 4, 10, ""), [responses]) is None
     assert last_pausing(After("dismiss", 4, 11, ""), [responses]) == 20
-    responses.add(After("dismiss", 3, 1, "click"), Response("click", 11, 21, 2))
+    responses.add(After("dismiss", 3, 1, "click"), Response("click", 11, 21, 2), 0)
     assert responses.preventing == [21]
     assert last_pausing(After("dismiss", 4, 11, "click"), [responses]) is None
+
+
+def test_what_is_dated_before_its_contact_pauses_from_the_contact_on(plan: Plan) -> None:
+    """The clock that dated it was behind. Else the pause would have been over before it began."""
+    shown, now = [_contact("a", 1000 * DAY), _contact("a", 1000 * DAY + 1)], 1000 * DAY + 2
+    customer = _dismissed(_dismissed(customer_of(contacts=shown), 0, 800 * DAY), 1, 1)
+    view = view_of(plan, customer)
+    assert view.responded == {0: {(): {("a",): Responses([1000 * DAY, 1000 * DAY + 1], [])}}}
+    after = plan.policies[0].after
+    assert after is not None
+    assert paused(after, 90 * DAY, view.responded[0], (), now) == {("a",): 1}
+    again = _dismissed(customer, 0, 900 * DAY)
+    assert view_of(plan, again, view) == view_of(plan, again)
+    kept = with_contacts(customer, (_contact("b", now + 119 * DAY),), 0, partial(lasting, plan, now + 119 * DAY))
+    assert len(kept.contacts) == 3
 
 
 def test_a_pause_begins_with_the_response_and_is_over_after_its_time() -> None:
