@@ -9,7 +9,7 @@ import msgspec
 from api.contacts import timestamp
 from api.customer_bodies import ConsentBody, CustomerBody, CustomerPatch
 from api.problems import Problem
-from features.consents import DOUBT, with_consent, with_consent_now, with_refusal
+from features.consents import CLOCKS_APART, with_consent, with_consent_now, with_refusal
 from features.customer import Consent, Customer, micros, with_attributes
 from features.elapsed import elapsed
 from features.store import Change
@@ -40,7 +40,7 @@ def _said(customer: Customer, purpose: str, statement: Consent, arrived: int) ->
         return with_consent_now(customer, purpose, statement)
     known = customer.consents.get(purpose)
     taken_back = customer.erased if known is None or known.granted else max(customer.erased, known.at)
-    if taken_back > arrived + DOUBT:  # while it waited
+    if taken_back > arrived + CLOCKS_APART:  # while it waited
         return with_consent(customer, purpose, Consent(True, arrived, statement.source))
     return with_consent_now(customer, purpose, Consent(True, max(arrived, customer.erased + 1), statement.source))
 

@@ -29,8 +29,8 @@ from api.worker import Worker
 from features.applying import Result
 from features.deadline import Deadline
 from features.errors import StoreError
+from features.events import NO_MORE
 from features.identity import update
-from features.responses import NO_MORE
 
 PATH = "/events"
 BODY_LIMIT = 512_000  # bytes, whatever others may send

@@ -12,9 +12,9 @@ import msgspec
 
 from catalog.plan import Plan
 from features.customer import Customer, micros
-from features.events import Event
+from features.events import NO_MORE, Event
 from features.readings import MisfitError, Reading
-from features.responses import NO_MORE, answered
+from features.responses import answered
 from rules.types import EARLIEST
 
 FUTURE_US = 5 * 60 * 1_000_000
@@ -44,7 +44,11 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     pointer of the field and says in `detail` what would be right. `notes` are told of stored ones: `unknown_type` (the
     catalog doesn't declare it), `too_old` (no window reaches back to it), `no_contact` (there is none that it answers),
     `no_decision` (an outcome that names no decision, and so answers no contact), `decision_in_properties` (as it stands
-    there, where it means nothing), `late` (from it on a contact counts in a limit, but its answer had expired before).
+    there, where it means nothing), `late` (from it on a contact counts in a limit, but its answer had expired, or it had
+    been given back, before). Of those that take consent back also `older_than_consent` (a yes that was said after it
+    stays in force), and what was made of them instead of refusing them: `taken_as_now` (its time can't be),
+    `unreadable_decision` (it counts as if it named none), `not_counted` (a property misfits, so that no aggregate
+    counts it).
     """
 
     status: str
@@ -72,20 +76,21 @@ def apply_events(plan: Plan, customer: Customer, sent: Sequence[Sent], now: int)
     results: list[Result] = []
     reading = Reading(plan.aggregates, now)
     for each in sent:
-        at = _happened(each, now)
-        refused = _refused(each, at, now)
-        if refused is not None:
-            results.append(refused)
+        taken = _taken(each, now)
+        if isinstance(taken, Result):
+            results.append(taken)
             continue
-        event = Event(each.id, each.type, min(at, now), now, each.properties, each.decision_id)
+        event, made = taken
         try:
-            late = reading.add(each.type, each.properties, event.at)
+            late = reading.add(event.type, event.properties, event.at)
         except MisfitError as error:
-            results.append(Result("refused", error.code, "/properties/" + error.property, str(error)))
-            continue
+            if event.type not in NO_MORE:
+                results.append(Result("refused", error.code, "/properties/" + error.property, str(error)))
+                continue
+            late, made = False, (*made, "not_counted")
         customer, notes = _answering(plan, customer, event)
         stored.append(event)
-        results.append(Result("stored", notes=("too_old", *notes)) if late else noted(notes))
+        results.append(noted(("too_old", *made, *notes) if late else (*made, *notes)))
     series = reading.kept(customer.series)
     if series is not customer.series:
         customer = msgspec.structs.replace(customer, series=series)
@@ -94,6 +99,25 @@ def apply_events(plan: Plan, customer: Customer, sent: Sequence[Sent], now: int)
 
 def noted(notes: tuple[str, ...]) -> Result:
     return Result("stored", notes=notes) if notes else STORED
+
+
+def _taken(sent: Sent, now: int) -> tuple[Event, tuple[str, ...]] | Result:
+    """What is to be stored and what there is to note of how it was read, or why it is refused.
+
+    What takes consent back is never refused: it goes without what can't be read.
+    """
+    at, decision, notes = _happened(sent, now), sent.decision_id, list[str]()
+    refused = _refused(sent, at, now)
+    if refused is not None:
+        if sent.type not in NO_MORE:
+            return refused
+        if not _EARLIEST <= at <= now + FUTURE_US:
+            at = now
+            notes.append("taken_as_now")
+        if decision and not _DECISION_ID.fullmatch(decision):
+            decision = ""
+            notes.append("unreadable_decision")
+    return Event(sent.id, sent.type, min(at, now), now, sent.properties, decision), tuple(notes)
 
 
 def _refused(sent: Sent, at: int, now: int) -> Result | None:
@@ -111,14 +135,18 @@ def _answering(plan: Plan, customer: Customer, event: Event) -> tuple[Customer, 
     aggregates = plan.aggregates
     if event.type not in aggregates.outcomes:
         return customer, () if event.type in aggregates.declared else ("unknown_type",)
-    if not event.decision_id:
-        if event.type in NO_MORE:
-            customer, _ = answered(customer, event, plan)
-        return customer, _MISPLACED if misplaced(event.properties) else _UNDECIDED
+    undecided = _MISPLACED if misplaced(event.properties) else _UNDECIDED
+    if not event.decision_id and event.type not in NO_MORE:
+        return customer, undecided
     customer, found = answered(customer, event, plan)
+    outdated = ("older_than_consent",) if found.outdated else ()
     if found.late:
-        return customer, ("late",)
-    return customer, () if found.any else ("no_contact",)
+        return customer, ("late", *outdated)
+    if found.any:
+        return customer, outdated
+    if event.decision_id:
+        return customer, ("no_contact", *outdated)
+    return customer, (*undecided, *outdated)
 
 
 def misplaced(properties: Mapping[str, Any]) -> bool:

@@ -18,8 +18,8 @@ from features.bulk_coded import Coded, Ints, Mapped, Mask, OutOfRange, coded
 from features.columns import BadRow
 from features.event_columns import AT, CUSTOMER, DECISION, ID, OWN, PROPERTIES, TYPE, EventColumns
 from features.event_slice import MOST_PROPERTIES, Slice, bounded, together
+from features.events import NO_MORE
 from features.readings import typed
-from features.responses import NO_MORE
 from rules.types import shown
 
 Row = int

@@ -21,8 +21,7 @@ from features.bulk_series import deltas, readers, too_old
 from features.cache import Snapshot
 from features.commit import Commit, Committed, Known, Outcome
 from features.customer import Customer, encode
-from features.events import Event, digest, pack_events
-from features.responses import NO_MORE
+from features.events import NO_MORE, Event, digest, known_as, pack_events
 from features.series import Stored, cut, joined
 from features.store import CustomerStore
 
@@ -196,7 +195,9 @@ class Piece:
             now,
             None if self.customer is snapshot.customer else encode(self.customer),
             ttl_ms=store.lifetime_ms(self.customer),
-            ids=[self._mark] if self._mark is not None else [digest(event.id) for event in events],
+            ids=[self._mark]
+            if self._mark is not None
+            else [digest(known_as(event.type, event.id)) for event in events],
             events=pack_events(events),
             ticket=ticket,
         )

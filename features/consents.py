@@ -20,11 +20,13 @@ from msgspec.structs import replace
 from features.customer import Consent, Customer
 
 MOST_STATEMENTS = 20  # of a purpose, that are kept beside the one in force
-DOUBT = 500_000
-"""Of two statements dated closer than this, in microseconds, nobody knows which came first.
+CLOCKS_APART = 500_000
+"""How far two workers' clocks may differ, in microseconds: the commit refuses one that is more than 250 ms off."""
+DOUBT = CLOCKS_APART + 1_000_000
+"""Of two statements dated no further apart than this, in microseconds, nobody knows which came first.
 
-A statement is dated by a worker's clock, or by a caller's that is held against one. A worker's is no more than 250 ms
-off (the commit refuses more), one way or the other: hence twice that.
+A statement is dated by a worker's clock, or by a caller's that is held against one; and many callers, most of those who
+send e-mail for others among them, have times in whole seconds, cut.
 """
 
 

@@ -8,8 +8,7 @@ from features.attempts import Attempts
 from features.cache import Snapshot
 from features.commit import Commit, Committed, Known, Outcome
 from features.customer import EMPTY, Customer, encode
-from features.events import digest, pack_events
-from features.responses import NO_MORE
+from features.events import NO_MORE, digest, known_as, pack_events
 from features.store import CustomerStore
 
 
@@ -27,16 +26,19 @@ class Group:
         self.customer: Customer = EMPTY
         self.refuses = False
         self._plan = plan
-        self._left: dict[str, list[tuple[int, Sent]]] = {}  # by id; of several the first that isn't refused counts
+        self._left: dict[
+            str, list[tuple[int, Sent]]
+        ] = {}  # by what they are known as; of several the first that isn't refused counts
         self._results: dict[int, Result] = {}
         self._trying: list[str] = []
         self._attempts = Attempts()
 
     def add(self, sent: Sent, place: int) -> None:
         self.refuses = self.refuses or sent.type in NO_MORE
-        same = self._left.get(sent.id)
+        name = known_as(sent.type, sent.id)
+        same = self._left.get(name)
         if same is None:
-            self._left[sent.id] = [(place, sent)]
+            self._left[name] = [(place, sent)]
         else:
             same.append((place, sent))
 
@@ -46,7 +48,7 @@ class Group:
             return None
         now = store.now_for(snapshot)
         applied = self._applied(snapshot.customer, now)
-        self._trying = [event.id for event in applied.events]
+        self._trying = [known_as(event.type, event.id) for event in applied.events]
         if not self._trying:
             return None
         self.customer = applied.customer
@@ -56,7 +58,7 @@ class Group:
             now,
             None if applied.customer is snapshot.customer else encode(applied.customer),
             ttl_ms=store.lifetime_ms(applied.customer),
-            ids=[digest(event_id) for event_id in self._trying],
+            ids=[digest(name) for name in self._trying],
             events=pack_events(applied.events),
             ticket=self._attempts.ticket,
         )

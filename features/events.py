@@ -33,13 +33,25 @@ class EventsError(ValueError):
     """Bytes that are no events."""
 
 
+NO_MORE = frozenset({"unsubscribed", "complained"})
+"""The types that take a consent back."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[Event, ...]).decode
 
 
-def digest(event_id: str) -> bytes:
-    """What tells this id from others, 16 bytes."""
-    return blake2b(event_id.encode(), digest_size=16).digest()
+def digest(name: str) -> bytes:
+    """What tells this name from others, 16 bytes."""
+    return blake2b(name.encode(), digest_size=16).digest()
+
+
+def known_as(kind: str, event_id: str) -> str:
+    """The name by which an event of type `kind` is known to have been stored: its id.
+
+    One that takes a consent back is told from another of its id by its type too: whoever gives a message's id to all
+    that comes of it has not been heard saying no before. An id has no line break in it.
+    """
+    return f"{event_id}\n{kind}" if kind in NO_MORE else event_id
 
 
 def pack_events(events: Sequence[Event]) -> bytes:

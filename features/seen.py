@@ -1,11 +1,11 @@
-"""Which events a customer was sent of late, by the digests of their ids, and the events themselves while the stream of
-events still has them.
+"""Which events a customer was sent of late, by the digests of what they are known as, and the events themselves while
+the stream of events still has them.
 """
 
 from collections.abc import Iterable, Sequence
 
 from features.deadline import Deadline
-from features.events import Event, EventsError, digest, unpack_events
+from features.events import Event, EventsError, digest, known_as, unpack_events
 from features.ledger import DAY_US, Ledger
 
 
@@ -30,7 +30,7 @@ async def seen_events(
         for day in _days(now, 3):  # the ids of an alias lie a day longer than they count
             for entry in await _entries(ledger, customer_id, day, list(missing), deadline):
                 for event in await _in_entry(ledger, customer_id, entry, deadline):
-                    if (its := digest(event.id)) in missing:
+                    if (its := digest(known_as(event.type, event.id))) in missing:
                         found.append(event)
                         del missing[its]
         if not missing:

@@ -22,11 +22,11 @@ ONCE = Hammer(requests=[{"customer_id": WHO, "channels": [EMAIL, IN_APP]}], time
 
 def changes(kind: str) -> Iterator[tuple[Change, Change]]:
     """Pairs of a change that forbids to contact the customer, and one that allows it again."""
-    for at in itertools.count(2, 2):
+    for at in itertools.count(2, 4):
         if kind == "consent":
             yield (
                 Change(customer_id=WHO, consents={"marketing": False}, at=at),
-                Change(customer_id=WHO, consents={"marketing": True}, at=at + 1),
+                Change(customer_id=WHO, consents={"marketing": True}, at=at + 2),
             )
         else:
             yield (

@@ -88,7 +88,7 @@ def test_nothing_is_remembered_too(pair: Crew, url: str) -> None:
     writer.run(Change(customer_id=WHO, consents={"marketing": False}, at=2))
     told = ask(pair, ASK, times=10)
     assert {(answer.status, answer.reason) for answer in told} == {("nothing", "no_consent")}
-    writer.run(Change(customer_id=WHO, consents={"marketing": True}, at=3))
+    writer.run(Change(customer_id=WHO, consents={"marketing": True}, at=4))
     assert {answer.body for answer in told + ask(pair, ASK, times=10)} == {told[0].body}
     assert {answer.status for answer in ask(pair, {**ASK, "request_id": "r-2"})} == {"decided"}
     truth = read(url, WHO)

@@ -58,11 +58,11 @@ async def latest(store: CustomerStore, customer_id: str) -> Customer:
 
 
 async def stated(store: CustomerStore, customer_id: str, number: int) -> None:
-    """Attributes, a consent and a contact of their own; so many seconds since 1970 it was stated."""
+    """Attributes, a consent and a contact of their own; so many times two seconds since 1970 it was stated."""
 
     def change(customer: Customer, now: int) -> Customer:
         customer = with_attributes(customer, {"name": customer_id, customer_id: number}, number)
-        customer = with_consent(customer, "news", Consent(number % 2 == 0, number * SECOND, customer_id))
+        customer = with_consent(customer, "news", Consent(number % 2 == 0, number * 2 * SECOND, customer_id))
         contact = Contact(number, "hello", "web", "", "inbound", f"{number:032x}")
         return with_contacts(customer, (contact,))
 

@@ -21,7 +21,7 @@ from tests.history.session import Session, Shown, shown
 BY_A_COOKIE = 4  # requests, the last of which merges
 SHARED = 40  # request ids that everybody takes from at a time: several ask for the same at once
 CALLER_OFF = 0.25  # seconds, of a client's clock, one way or the other
-AFTER_A_NO = 1.1  # seconds; a yes that follows sooner, by clocks that are as far off as they may be, might be the older
+AFTER_A_NO = 2.1  # seconds; a yes that follows sooner, by clocks that are as far off as they may be, might be the older
 
 
 class Workload(msgspec.Struct):

@@ -104,7 +104,7 @@ DEFECTS: Sequence[Sequence[Defect]] = (
         _defect(
             "clocks taken to agree about consent",
             "features/consents.py",
-            "DOUBT = 500_000",
+            "DOUBT = CLOCKS_APART + 1_000_000",
             "DOUBT = 0",
             withdrawn_by_another_clock,
             "latest",
