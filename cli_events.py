@@ -32,6 +32,7 @@ from features.catalogs import CatalogStore
 from features.columns import BadRow
 from features.customer import moment
 from features.event_columns import EventColumns
+from features.events import known_as
 from features.importing_events import Import
 from features.replacing import refuse_another_name
 from features.rows import count_rows
@@ -49,6 +50,9 @@ NOTES = {
     "no_contact": "that answer no known contact",
     "no_decision": "that answer no contact, as they are outcomes and name no decision",
     "decision_in_properties": "that name a decision among their properties, where it means nothing",
+    "mended": "that take consent back, stored without what couldn't be read or counted as happening now",
+    "not_counted": "that take consent back, and that no aggregate counts, as a property doesn't fit",
+    "older_than_consent": "that take consent back, but a yes was said after them, and stays in force",
 }
 
 
@@ -107,7 +111,7 @@ async def _import(
         async def logged() -> AsyncIterator[tuple[str, Iterable[str]]]:
             for partition in range(store.ledger.layout.partitions):
                 async for customer_id, events in log.by_customer(partition):
-                    yield customer_id, [event.id for event in events]
+                    yield customer_id, [known_as(event.type, event.id) for event in events]
 
         with progress_bar() as progress:
             run = Import(store, plan, file, columns, data / IMPORTS)

@@ -1,7 +1,8 @@
 """A batch: the events of a slice of a file, column by column, and what is wrong with any of them.
 
 What is refused here is what would be refused of the same events one by one, for the same reasons: features.readings and
-features.applying say which, and are asked once per distinct value instead of once per row.
+features.applying say which, and are asked once per distinct value instead of once per row. What takes consent back is
+never refused once its customer is known: it goes without what can't be read.
 """
 
 from collections.abc import Callable, Container, Mapping
@@ -18,7 +19,7 @@ from features.bulk_coded import Coded, Ints, Mapped, Mask, OutOfRange, coded
 from features.columns import BadRow
 from features.event_columns import AT, CUSTOMER, DECISION, ID, OWN, PROPERTIES, TYPE, EventColumns
 from features.event_slice import MOST_PROPERTIES, Slice, bounded, together
-from features.events import NO_MORE
+from features.events import NO_MORE, known_as
 from features.readings import typed
 from rules.types import shown
 
@@ -43,12 +44,16 @@ class Batch:
         self._sent: dict[str, Any] = {}
         self._of_rows: dict[str, Coded] = {}
         self.good: Mask = np.ones(self._size, dtype=bool)
+        self._final: Mask = np.zeros(self._size, dtype=bool)
+        self.mended: set[Row] = set()
+        """Rows that take consent back, and in which something can't be read."""
         self.customers = self._own(CUSTOMER)
         self.customer_ids = self._mapped(CUSTOMER, self.customers, event_columns.customer_id)
         self.identified: Mask = self.good.copy()
         """Rows that have a customer, good ones or not."""
         self.kinds = Coded(np.zeros(self._size, np.int64), [columns.kind]) if columns.kind else self._own(TYPE)
         self.types = self._mapped(TYPE, self.kinds, event_columns.event_type)
+        self._final = self.identified & self._takes_back
         self._ids = self._own(ID)
         self._event_ids = self._mapped(ID, self._ids, event_columns.event_id)
         self._decisions = self._own(DECISION)
@@ -76,15 +81,18 @@ class Batch:
         return sorted(rows, key=lambda row: row.line)
 
     def refuse(self, rows: Ints, reason: str) -> None:
+        self.mended.update(rows[self._final[rows]].tolist())
+        rows = rows[~self._final[rows]]
         for row in rows.tolist():
             self._refused.setdefault(row, reason)
         self.good[rows] = False
 
     def leave_out(self, stored: Mapping[str, Container[str]]) -> int:
-        """Leaves out what is stored already: `stored` has the ids of events by customer. How many there were."""
+        """Leaves out what is stored already: what events are known as, by customer. How many there were."""
         rows = np.flatnonzero(self.good)
         who = self.customer_ids.objects[self.customers.codes[rows]]
-        there = [event_id in stored[name] for name, event_id in zip(who, self.event_ids(rows), strict=True)]
+        names = map(known_as, self.types.objects[self.kinds.codes[rows]], self.event_ids(rows))
+        there = [name in stored[customer] for customer, name in zip(who, names, strict=True)]
         self.good[rows[np.array(there, dtype=bool)]] = False
         return sum(there)
 
@@ -97,27 +105,34 @@ class Batch:
         return [made[codes[row]] or f"{self._source}:{lines[row]}" for row in rows.tolist()]
 
     def once(self, rows: Ints, pieces: Ints) -> Ints:
-        """Which of `rows`, in pieces, to keep so that in no piece an id occurs twice: of each the first."""
+        """Which of `rows`, in pieces, to keep so that in no piece an event is known as another: of each the first."""
         if not self.has_ids:
             return np.arange(len(rows))
         numbers: dict[str, int] = {}
         again = np.array([numbers.setdefault(made or "", len(numbers)) for made in self._event_ids.made], np.int64)
-        codes = again[self._ids.codes[rows]]
+        kinds = np.array([sorted(NO_MORE).index(kind) + 1 if kind in NO_MORE else 0 for kind in self.types.made])
+        codes = again[self._ids.codes[rows]] + len(numbers) * kinds[self.kinds.codes[rows]]
         given = np.array([bool(made) for made in self._event_ids.made], dtype=bool)[self._ids.codes[rows]]
         named = np.flatnonzero(given)
-        _, firsts = np.unique(pieces[named] * len(numbers) + codes[named], return_index=True)
+        _, firsts = np.unique(pieces[named] * len(numbers) * (len(NO_MORE) + 1) + codes[named], return_index=True)
         return np.sort(np.concatenate((named[firsts], np.flatnonzero(~given))))
 
     def decision_ids(self, rows: Ints) -> list[str]:
         if not any(self._decision_ids.made):
             return [""] * len(rows)
-        return list(self._decision_ids.objects[self._decisions.codes[rows]])
+        made, codes = self._decision_ids.made, self._decisions.codes
+        return [made[code] or "" for code in codes[rows].tolist()]
 
     @cached_property
     def answering(self) -> Mask:
         """Events that answer a contact, or take a consent back."""
+        found: Mask = self._outcomes & (self._takes_back | self._decided)
+        return found
+
+    @cached_property
+    def _takes_back(self) -> Mask:
         final = np.array([kind in NO_MORE for kind in self.types.made], dtype=bool)
-        found: Mask = self._outcomes & (final[self.kinds.codes] | self._decided)
+        found: Mask = final[self.kinds.codes]
         return found
 
     @cached_property
@@ -184,7 +199,7 @@ class Batch:
         moments = column.moments
         if moments is None:
             mapped = self._mapped(AT, column, lambda raw: self._columns.moment(raw, text=text))
-            moments = np.array([moment or 0 for moment in mapped.made], dtype=np.int64)
+            moments = np.array([self.now if moment is None else moment for moment in mapped.made], dtype=np.int64)
         at = moments[column.codes]
         ahead = np.flatnonzero(self.good & (at > self.now + FUTURE_US))
         for row in ahead.tolist():
@@ -238,6 +253,8 @@ class Batch:
                 bounded(_present(names, tuple(self._sent[name][row] for name in names)))
             except ValueError as error:
                 self.refuse(np.array([row]), str(error))
+                for name in names:
+                    self._sent[name][row] = None
 
     def _column(self, name: str) -> Coded:
         if self._properties is None:

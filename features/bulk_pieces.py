@@ -40,6 +40,7 @@ class Pieces:
         self.plan = plan
         self.batch = batch
         self.tally: Counter[str] = Counter()
+        self.tally["mended"] += len(batch.mended)
         self._mark = None if batch.has_ids else f"{source}:{first}"
         found = readers(batch)
         most = MOST_IDS if batch.has_ids else MOST_EVENTS

@@ -8,8 +8,9 @@ from typing import Any
 
 from features.bulk_coded import coded
 from features.columns import BadRow
-from features.event_columns import OWN, PROPERTIES, EventColumns, no_number
+from features.event_columns import OWN, PROPERTIES, TYPE, EventColumns, no_number
 from features.event_slice import Slice, bounded, together
+from features.events import NO_MORE
 from features.rows import unrepeated
 from rules.types import shown
 
@@ -58,4 +59,9 @@ def _row(text: bytes, columns: EventColumns) -> tuple[dict[str, Any], dict[str, 
     if len(named) < len(cells):
         raise ValueError("two keys mean the same")
     own = {name: named.pop(name) for name in OWN if name in named}
-    return own, bounded(together(own.pop(PROPERTIES, None), named))
+    try:
+        return own, bounded(together(own.pop(PROPERTIES, None), named))
+    except ValueError:
+        if (columns.kind or own.get(TYPE)) not in NO_MORE:
+            raise
+        return own, {}  # what takes consent back is never refused for its properties

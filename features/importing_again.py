@@ -10,11 +10,11 @@ from features.store import CustomerStore
 WITHIN = 30.0
 AT_ONCE = 100
 Logged = Callable[[], AsyncIterator[tuple[str, Iterable[str]]]]
-"""All there is in the log: customer by customer, the ids of their events."""
+"""All there is in the log: customer by customer, what their events are known as."""
 
 
 async def stored_before(store: CustomerStore, customer_ids: Sequence[str], logged: Logged) -> dict[str, set[str]]:
-    """The ids of the events that these customers have. Raises StoreError.
+    """What the events that these customers have are known as. Raises StoreError.
 
     An event is logged for whom it counted for when it was stored: who has been merged since may have some there too.
     """

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -113,15 +114,14 @@ async def test_a_no_is_never_refused_for_its_form(engine: Engine, intake: Intake
     """The same of another type is."""
     store = engine.store
     hour = 3_600_000_000
-    for number, (part, notes) in enumerate(
-        [
-            ({"at": store.clock.now() + hour}, ("taken_as_now",)),
-            ({"at": -(2**62)}, ("taken_as_now",)),
-            ({"decision_id": "ABCDEF0123456789ABCDEF0123456789"}, ("unreadable_decision",)),
-            ({"properties": {"reason": "too many"}}, ("not_counted",)),
-            ({"decision_id": "x", "at": store.clock.now() + hour}, ("taken_as_now", "unreadable_decision")),
-        ]
-    ):
+    wrong: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+        ({"at": store.clock.now() + hour}, ("taken_as_now",)),
+        ({"at": -(2**62)}, ("taken_as_now",)),
+        ({"decision_id": "ABCDEF0123456789ABCDEF0123456789"}, ("unreadable_decision",)),
+        ({"properties": {"reason": "too many"}}, ("not_counted",)),
+        ({"decision_id": "x", "at": store.clock.now() + hour}, ("taken_as_now", "unreadable_decision")),
+    ]
+    for number, (part, notes) in enumerate(wrong):
         await store.update("c-1", agreed("marketing"), patient())
         await update(store, "c-1", lambda customer, now: with_consent_now(customer, "marketing", YES), patient())
         results = await intake.take([Sent(f"no-{number}", "c-1", "unsubscribed", **part)], PATIENT)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -210,3 +211,72 @@ def test_ids_are_the_files_own_and_of_the_same_the_first_counts(
         ("b", "1", 12),
     ]
     assert left_out == []
+
+
+WITH_REASONS = """
+events: {unsubscribed: {reason: int}}
+aggregates: {reasons: {sum: unsubscribed.reason}}
+purposes: [news]
+channels: {web: {direction: inbound}}
+actions: {hello: {value: 1, treatments: {web: {t: x}}}}
+"""
+NAMES = ("customer_id", "type", "at", "id", "decision_id", "reason", "note")
+THEN = "2022-01-09T09:00:00Z"
+UNREADABLE = {
+    "at": {"at": "the other day"},
+    "no time": {"at": ""},
+    "ahead": {"at": "2032-01-09T09:00:00Z"},
+    "decision": {"decision_id": "ABCDEF0123456789ABCDEF0123456789"},
+    "reason": {"reason": "many"},
+    "id": {"id": "i" * 300},
+    "note": {"note": "x" * 40_000},
+}
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_what_takes_consent_back_is_never_left_out_once_its_customer_is_known(folder: Path, ending: str) -> None:
+    """The same of another type is, but for the reason, which nothing needs."""
+    plan = plan_of(WITH_REASONS)
+    rows = [
+        {"customer_id": name, "type": kind, "at": THEN, **wrong}
+        for name, wrong in [*UNREADABLE.items(), ("", {}), ("well", {"reason": "7"})]
+        for kind in ("unsubscribed", "click")
+    ]
+    file = folder / f"unreadable.{ending}"
+    if ending == "csv":
+        with file.open("w", newline="") as text:
+            writer = csv.DictWriter(text, NAMES)
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        rows[-2]["reason"] = 7  # type: ignore[assignment]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    customers, logged, left_out = stored_in_bulk(plan, file, 100)
+    first = 2 if ending == "csv" else 1
+    wrong = [name for name in UNREADABLE if name != "reason"]
+    assert left_out == [
+        line
+        for line, row in enumerate(rows, start=first)
+        if not row["customer_id"] or (row["type"] == "click" and row["customer_id"] in wrong)
+    ]
+    refused = {name: each.consents["news"].granted for name, each in customers.items() if each.consents}
+    assert refused == dict.fromkeys([*UNREADABLE, "well"], False)
+    events = {who: event for who, event in logged if event.type == "unsubscribed"}
+    assert [events[name].at for name in ("at", "no time", "ahead")] == [NOW] * 3
+    assert (events["decision"].decision_id, events["note"].properties) == ("", {})
+    assert events["id"].id.startswith("file:")
+    counted = {name for name, each in customers.items() if each.series}
+    assert counted == {"well"}
+
+
+def test_what_takes_consent_back_is_no_other_event_of_its_id(plan: Plan, folder: Path) -> None:
+    kinds = ("click", "unsubscribed", "complained", "unsubscribed", "click")
+    file = folder / "messages.jsonl"
+    lines = [{"id": "m-1", "customer_id": "a", "type": kind, "at": THEN} for kind in kinds]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    columns = EventColumns(plan.aggregates.declared)
+    (found,) = read_slices(file, columns, 0, 10)
+    batch = Batch(found, columns, plan.aggregates, NOW, "file")
+    assert batch.once(np.arange(5), np.zeros(5, dtype=np.int64)).tolist() == [0, 1, 2]
+    assert batch.leave_out({"a": {"m-1", "m-1\ncomplained"}}) == 3
+    assert np.flatnonzero(batch.good).tolist() == [1, 3]
