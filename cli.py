@@ -5,9 +5,10 @@ import hashlib
 import re
 import secrets
 import signal
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import msgspec
 import typer
@@ -47,11 +48,13 @@ from decision.engine import Engine
 from decision.request import NextActionRequest, resolve
 from features.catalogs import CatalogStore
 from features.columns import BadRow, Columns
+from features.customer import micros
 from features.importing import import_customers
 from features.rows import count_rows, read_rows
 from features.store import CustomerStore
 from models.command import train_command
 from models.errors import ModelError
+from rules.types import AttributeType, coerce
 from settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Tino decides.")
@@ -105,6 +108,13 @@ def import_customers_command(
     file: Annotated[Path, typer.Argument(help="CSV, JSON Lines or Parquet, by its ending.")],
     catalog: CatalogOption = None,
     mapping: Annotated[list[str] | None, typer.Option("--map", help="column=attribute, may be repeated.")] = None,
+    consents_at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="When the file's consents were given, RFC 3339 with a zone. Default: unknown, before any refusal.",
+        ),
+    ] = None,
     data: DataOption = None,
     now: NowOption = None,
 ) -> None:
@@ -115,18 +125,26 @@ def import_customers_command(
     loaded = loaded_catalog(catalog, now)
     plan = build_plan(loaded)
     columns = Columns(plan.customer_types, plan.purposes, dict(map(column_pair, mapping or ())), plan.zone)
+    agreed_at = None if consents_at is None else _agreed_at(consents_at)
     bad: list[BadRow] = []
 
     async def run(url: str) -> int:
         await refuse_strangers(url, loaded)
         async with opened_store(url, now) as store:
+            if agreed_at is not None and agreed_at > store.clock.now():
+                raise ValueError(f"--consents-at {consents_at}: lies ahead of now")
             store.lives_ms(plan.lifetime_ms)
             store.counts(plan.aggregates)
             with progress_bar() as progress:
                 rows = read_rows(file, columns)
                 task = progress.add_task(f"importing {file.name}", total=count_rows(file))
                 return await import_customers(
-                    store, rows, f"import {file.name}", bad.append, lambda count: progress.advance(task, count)
+                    store,
+                    rows,
+                    f"import {file.name}",
+                    bad.append,
+                    lambda count: progress.advance(task, count),
+                    agreed_at,
                 )
 
     with failing_plainly(), redis_at(place) as url:
@@ -137,6 +155,14 @@ def import_customers_command(
         say.print(f"... and {len(bad) - MOST_REPORTED} more bad rows")
     out.print(f"{stored} customers stored, {len(bad)} rows left out")
     raise typer.Exit(code=1 if bad else 0)
+
+
+def _agreed_at(raw: str) -> int:
+    try:
+        at = coerce(AttributeType.TIMESTAMP, raw)
+    except ValueError as error:
+        misused(f"--consents-at: {error}")
+    return micros(cast(datetime, at))
 
 
 @app.command()

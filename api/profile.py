@@ -9,6 +9,7 @@ from catalog.plan import Plan
 from catalog.series import Aggregate, Kept, Series
 from decision.view import view_of
 from features.aggregates import bounds, value_of
+from features.consents import UNDATED
 from features.customer import Consent, Customer, moment
 from features.merging import merged_ids
 from features.profile import ScoreValue, profile_of
@@ -18,10 +19,10 @@ _UNITS = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 
 
 
 class ConsentAnswer(BaseModel):
-    """The statement in force. `at` is when it was made."""
+    """The statement in force. `at` is when it was made, null for an import's yes of which that isn't known."""
 
     granted: bool
-    at: str
+    at: str | None
     source: str
 
 
@@ -98,7 +99,7 @@ def as_stated(customer_id: str, customer: Customer) -> dict[str, Any]:
 
 
 def consent(told: Consent) -> dict[str, Any]:
-    return {"granted": told.granted, "at": timestamp(told.at), "source": told.source}
+    return {"granted": told.granted, "at": None if told.at == UNDATED else timestamp(told.at), "source": told.source}
 
 
 def profile(plan: Plan, customer_id: str, customer: Customer, now: int) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from decision.answer import action_of
 from decision.decide import Decision
 from decision.request import NextActionRequest
 from decision.view import view_of
-from features.customer import Contact, Customer, decode, moment
+from features.consents import UNDATED
+from features.customer import Consent, Contact, Customer, decode, moment
 from features.profile import ScoreValue, profile_of
 from models.scoring import ModelScores
 
@@ -151,7 +152,7 @@ def as_data(record: Record, plan: Plan | None = None) -> dict[str, Any]:
         "request": orjson.loads(record.request),
         "customer": {
             "attributes": customer.attributes,
-            "consents": {purpose: msgspec.structs.asdict(given) for purpose, given in customer.consents.items()},
+            "consents": {purpose: _consent(given) for purpose, given in customer.consents.items()},
             "contacts": [_contact(contact) for contact in customer.contacts],
             "test": customer.test,
             **worked_out,
@@ -180,6 +181,11 @@ def _worked_out(plan: Plan, customer: Customer, at: int) -> dict[str, Any]:
 def _score(score: ScoreValue) -> dict[str, Any]:
     parts = {part.name: {"value": part.value, "weight": part.weight, "missing": part.missing} for part in score.parts}
     return {"value": score.value, "band": score.band, "parts": parts}
+
+
+def _consent(given: Consent) -> dict[str, Any]:
+    told = msgspec.structs.asdict(given)
+    return {**told, "at": None} if given.at == UNDATED else told
 
 
 def _contact(contact: Contact) -> dict[str, Any]:

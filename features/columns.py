@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from features.consents import with_consent_now
+from features.consents import UNDATED, with_consent, with_consent_now
 from features.customer import Consent, Customer, with_attributes
 from features.store import Change
 from rules.types import AttributeType, coerce, shown, valid_zone
@@ -42,21 +42,36 @@ class ImportRow:
     consents: dict[str, bool]
     test: bool | None = None
 
-    def change(self, source: str) -> Change:
-        """The change this row makes to a customer."""
+    def change(self, source: str, agreed_at: int | None = None) -> Change:
+        """The change this row makes to a customer. `agreed_at` is when its consents were given, in microseconds since
+        1970; None where nobody knows: then any refusal, whenever it was made or is told, is the newer.
+        """
 
         def apply(customer: Customer, now: int) -> Customer:
             changed = with_attributes(customer, self.attributes, now)
             for purpose, granted in self.consents.items():
-                known = changed.consents.get(purpose)
-                # A file doesn't say when its consents were given: a refusal on record is not overruled by it.
-                if known is None or (known.granted and not granted):
-                    changed = with_consent_now(changed, purpose, Consent(granted, now, source))
+                if granted:
+                    changed = _agreed(changed, purpose, source, agreed_at)
+                else:
+                    changed = _refused(changed, purpose, Consent(False, now, source))
             if self.test is not None and self.test is not changed.test:
                 changed = msgspec.structs.replace(changed, test=self.test)
             return changed
 
         return apply
+
+
+def _agreed(customer: Customer, purpose: str, source: str, at: int | None) -> Customer:
+    if at is not None:
+        return with_consent(customer, purpose, Consent(True, at, source))
+    known = customer.consents.get(purpose)
+    return customer if known is not None else with_consent(customer, purpose, Consent(True, UNDATED, source))
+
+
+def _refused(customer: Customer, purpose: str, refusal: Consent) -> Customer:
+    """A file's no is made as it comes in, but it is not one anew each time that the file is imported."""
+    known = customer.consents.get(purpose)
+    return customer if known is not None and not known.granted else with_consent_now(customer, purpose, refusal)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ orders two statements only where it can, and in doubt the refusal stands:
 - A refusal that is made as it comes in needs none either, though it says when that was: a yes that is dated later was
   dated by a clock that is ahead.
 
+- A yes of which nobody knows when it was said, as a file's, is older than any other statement: UNDATED.
+
 All stay as they were dated, but for one that is known to follow another: it is dated behind that.
 """
 
@@ -17,8 +19,11 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from features.customer import Consent, Customer
+from features.customer import Consent, Customer, micros
+from rules.types import EARLIEST
 
+UNDATED = micros(EARLIEST)
+"""When a yes was made of which that isn't known: before all that any clock may say. It is shown as null."""
 MOST_STATEMENTS = 20  # of a purpose, that are kept beside the one in force
 CLOCKS_APART = 500_000
 """How far two workers' clocks may differ, in microseconds: the commit refuses one that is more than 250 ms off."""

@@ -2,8 +2,8 @@
 
 A column is an attribute of the same name unless mapped; `customer_id` is required; `consent:<purpose>` states a consent
 (empty: nothing is stated); `test` marks test customers. An imported row merges into what is known: an empty cell leaves
-the attribute as it is. A consent in the file is stated as of the import; it never turns a recorded no into a yes. The
-same file imported twice ends in the same state.
+the attribute as it is. A yes in the file is older than any no, told before or after, unless it is said when it was
+given; a no in it is made as it is imported. The same file imported twice ends in the same state.
 """
 
 import asyncio
@@ -24,10 +24,11 @@ async def import_customers(
     source: str,
     bad: Callable[[BadRow], None],
     done: Callable[[int], None],
+    agreed_at: int | None = None,
 ) -> int:
     """Stores the good rows, up to 64 at a time, and returns how many; raises StoreError when one can't be stored.
 
-    Rows of the same customer are applied in the order of the file.
+    Rows of the same customer are applied in the order of the file. `agreed_at` as in ImportRow.change.
     """
     stored = 0
     for rows_at_once in _distinct(rows, IN_FLIGHT):
@@ -36,7 +37,7 @@ async def import_customers(
         for _, row in rows_at_once:
             if isinstance(row, BadRow):
                 bad(row)
-        await asyncio.gather(*(update(store, row.customer_id, row.change(source), deadline) for row in good))
+        await asyncio.gather(*(update(store, row.customer_id, row.change(source, agreed_at), deadline) for row in good))
         stored += len(good)
         done(len(rows_at_once))
     return stored

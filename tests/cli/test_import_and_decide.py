@@ -66,6 +66,8 @@ def test_bad_rows_are_named_and_good_ones_stored(tino: Tino, folder: Path) -> No
     ("arguments", "code", "said"),
     [
         (["customers.csv", "--map", "visits"], 2, "'visits' is not column=attribute"),
+        (["customers.csv", "--consents-at", "2026-01-31"], 2, "--consents-at: expected an RFC 3339 timestamp"),
+        (["customers.csv", "--consents-at", "2999-01-31T09:00:00Z"], 1, "2999-01-31T09:00:00Z: lies ahead of now"),
         (["customers.csv", "--map", "who=customer_id"], 1, "tino: mapped column 'who' is not in the file"),
         (["customers.csv", "--map", "email=phone"], 1, "tino: column 'phone' is not a declared attribute"),
         (["absent.csv"], 1, "absent.csv"),

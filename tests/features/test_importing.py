@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from features.columns import BadRow, ImportRow
-from features.consents import with_consent
-from features.customer import EMPTY, Consent, Contact, Customer
+from features.consents import DOUBT, UNDATED, with_consent
+from features.customer import EMPTY, Consent, Contact, Customer, micros
 from features.deadline import Deadline
 from features.importing import import_customers
+from features.merging import Profile, united
 from features.opening import open_store
 from features.rows import read_rows
 from features.store import CustomerStore
 from features.suppression import Suppression, suppress
+from rules.types import EARLIEST
 from tests.customers import SOME_DECISION, customer_of
 from tests.features.row_files import (
     COLUMNS,
@@ -103,8 +105,12 @@ async def test_what_erased_customers_had_refused_stands_against_the_file(store: 
     await suppress(store.ledger, ["b"], Suppression(9, {}), patient())
     await imported(store, [(line, ImportRow(name, {}, {"marketing": True})) for line, name in enumerate("ab")])
     found = await states(store)
-    assert [found[name].consents["marketing"].granted for name in "ab"] == [False, True]
+    assert [found[name].consents["marketing"].granted for name in "ab"] == [False, False]
     assert found["a"].consents["marketing"].source == "erased"
+    rows = [(line, ImportRow(name, {}, {"marketing": True})) for line, name in enumerate("ab")]
+    await import_customers(store, rows, "dated", lambda row: None, lambda count: None, 10)
+    found = await states(store)
+    assert [found[name].consents["marketing"].granted for name in "ab"] == [False, True], "said after the erasure"
 
 
 GRANTED, REFUSED = Consent(True, 5, "form"), Consent(False, 5, "mail")
@@ -114,7 +120,7 @@ LATER = 5 + timedelta(days=1) // timedelta(microseconds=1)
 @pytest.mark.parametrize(
     ("known", "stated", "then"),
     [
-        (None, True, Consent(True, LATER, "import x")),
+        (None, True, Consent(True, UNDATED, "import x")),
         (None, False, Consent(False, LATER, "import x")),
         (GRANTED, True, GRANTED),
         (GRANTED, False, Consent(False, LATER, "import x")),
@@ -122,12 +128,36 @@ LATER = 5 + timedelta(days=1) // timedelta(microseconds=1)
         (REFUSED, True, REFUSED),
     ],
 )
-def test_a_consent_is_stated_as_of_the_import_and_never_overrules_a_refusal(
+def test_a_yes_is_older_than_all_else_and_a_no_is_stated_as_of_the_import(
     known: Consent | None, stated: bool, then: Consent
 ) -> None:
     before = Customer(consents={} if known is None else {"marketing": known})
     changed = ImportRow("c", {}, {"marketing": stated}).change("import x")(before, LATER)
     assert changed.consents == {"marketing": then}
+
+
+@pytest.mark.parametrize(("at", "granted"), [(5 + DOUBT, False), (6 + DOUBT, True)])
+def test_a_yes_that_is_dated_is_a_statement_of_that_time(at: int, granted: bool) -> None:
+    for order in (REFUSED, None), (None, REFUSED):
+        customer = EMPTY
+        for known in order:
+            if known is None:
+                customer = ImportRow("c", {}, {"marketing": True}).change("import x", at)(customer, LATER)
+            else:
+                customer = with_consent(customer, "marketing", known)
+        assert customer.consents["marketing"].granted is granted
+        again = ImportRow("c", {}, {"marketing": True}).change("import x", at)(customer, LATER)
+        assert again == customer
+
+
+@pytest.mark.parametrize("told_at", [micros(EARLIEST), -1, 0, 5, LATER])
+def test_no_refusal_is_undone_by_a_file_whenever_it_is_told_or_merged_in(told_at: int) -> None:
+    refusal = Consent(False, told_at, "letter")
+    imported = ImportRow("c", {}, {"marketing": True}).change("import x")(EMPTY, LATER)
+    refused = with_consent(EMPTY, "marketing", refusal)
+    assert with_consent(imported, "marketing", refusal).consents == {"marketing": refusal}
+    for one, two in ((imported, refused), (refused, imported)):
+        assert united(Profile("one", one), Profile("two", two), {}).consents == {"marketing": refusal}
 
 
 def test_a_row_that_says_nothing_changes_nothing() -> None:
