@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from catalog.aggregates import MOST_TILES, Aggregate
-from catalog.event_types import event_types
+from catalog.event_types import REPORTED, event_types
 from catalog.keeping import OF_EVENT, Resolved, resolved, target
 from catalog.nodes import Path
 from catalog.report import Report, did_you_mean
@@ -30,6 +30,7 @@ _COUNTED = (Function.DISTINCT, Function.VALUES)
 
 def check_aggregates(spec: Catalog, report: Report) -> dict[str, Resolved]:
     """By name, the aggregates of which a series can be kept."""
+    _check_reported(spec, report)
     known = event_types(spec.events, spec.outcomes)
     found = resolved(spec)
     for name, declared in spec.aggregates.items():
@@ -44,6 +45,16 @@ def check_aggregates(spec: Catalog, report: Report) -> dict[str, Resolved]:
             _report_target((*path, declared.function), declared, known, report)
     _check_keys(found, report)
     return found
+
+
+def _check_reported(spec: Catalog, report: Report) -> None:
+    """What a deliverer reports must fit, whatever is counted: else a message would be sent, and nobody knew."""
+    for event, names in REPORTED.items():
+        for name in names:
+            kind = spec.events.get(event, {}).get(name, AttributeType.STRING)
+            if kind is not AttributeType.STRING:
+                message = f"`{name}` of `{event}` must be string, not {kind}: Tino reports its own deliveries with it"
+                report.error("wrong-value", ("events", event, name), message)
 
 
 def _report_target(

@@ -32,6 +32,8 @@ def _property(raw: str) -> str:
 EventName = Annotated[str, AfterValidator(_event), Field(json_schema_extra={"pattern": _EVENT})]
 PropertyName = Annotated[str, AfterValidator(_property), Field(json_schema_extra={"pattern": _PROPERTY})]
 EventTypes = dict[EventName, dict[PropertyName, Kind]]
+REPORTED = dict.fromkeys(("delivered", "failed"), ("action", "channel", "reason"))
+"""The properties, all strings, of what Tino itself says came of a message: no catalog may ask for another type."""
 Outcomes = Annotated[tuple[EventName, ...], Field(strict=False), AfterValidator(without_repeats)]
 
 

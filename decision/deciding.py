@@ -173,6 +173,10 @@ class Deciding:
             answer.pressure = tuple(pressure_of(self.plan, self._decision).items())
         return answer
 
+    def erased_since(self, customer: Customer) -> bool:
+        """Whether it has to be asked for anew what was answered before."""
+        return self.identity is not None and customer.erased > self._snapshot.customer.erased
+
     def moved(self, known: Snapshot | None) -> None:
         """It doesn't count: decide again, on `known` where it says what is true now."""
         self.lost += 1

@@ -26,7 +26,7 @@ from decision.doubt import in_doubt, was_committed, why_of
 from decision.reasons import Degradation
 from decision.request import MOST_PER_ANSWER, Ask, NextActionRequest, RequestError, resolve
 from decision.time_budget import FOR_COMMIT, Fits, Usual, what_fits
-from features.answered import answered_before
+from features.answered import answered_before, answered_before_erasure, erased_lately
 from features.attempts import give_way
 from features.cache import Snapshot
 from features.commit import Commit, Committed, Outcome, Repeated, Short
@@ -111,6 +111,8 @@ class Engine:
             return False
         if snapshot.customer.identity is not None and snapshot.customer.identity.into:
             return False
+        if snapshot.customer.erased and request.request_id is not msgspec.UNSET:
+            return False  # it may have been answered before that
         by = self._in_force
         try:
             ask = resolve(request, by.plan)
@@ -182,8 +184,9 @@ class Engine:
                     return await self._preview(by, ask, deadline)
                 snapshot = await self.store.snapshot(ask.customer_id, deadline)
                 if not is_merged(snapshot.customer):
+                    before = await self._before_erasure(ask.customer_id, snapshot, identity, deadline)
                     deciding = Deciding(self.store, self._random, by, ask, request, identity, deadline, snapshot)
-                    return await self._decide(deciding, None)
+                    return await self._decide(deciding, None) if before is None else repeated(before, identity, 0)
             except MergedAway:
                 pass
             except StoreError as error:
@@ -215,7 +218,17 @@ class Engine:
             return root, None
         ids = (customer_id, *merged_ids(snapshot.customer))
         now = self.store.now_for(snapshot)
-        return root, await answered_before(self.store.ledger, ids, identity, now, deadline)
+        before = await answered_before(self.store.ledger, ids, identity, now, deadline)
+        return root, before or await self._before_erasure(customer_id, snapshot, identity, deadline)
+
+    async def _before_erasure(
+        self, customer_id: str, snapshot: Snapshot, identity: RequestIdentity | None, deadline: Deadline
+    ) -> Repeated | None:
+        """What this very request was answered by whom the id stood for then, who has been erased."""
+        now = self.store.now_for(snapshot)
+        if identity is None or not erased_lately(snapshot.customer, now):
+            return None
+        return await answered_before_erasure(self.store.ledger, customer_id, identity, now, deadline)
 
     async def go_on(self, deciding: Deciding, commit: Commit, outcome: Outcome | None) -> Answer:
         """What `at_once` began and one commit could not settle; the turn is given back. Raises RequestError."""
@@ -301,6 +314,8 @@ class Engine:
                 continue
             if known is not None and is_merged(known.customer):
                 raise MergedAway("the customer was merged into another meanwhile")
+            if known is not None and deciding.erased_since(known.customer):
+                raise MergedAway("the customer was erased meanwhile, and may have been another before")
             deciding.moved(known)
             await give_way(outcome, deciding.deadline)
 

@@ -13,6 +13,7 @@ from typing import Any
 from features.errors import CorruptState
 
 EVENT_IDS_S = 24 * 3600  # for how long, at least, the ids of events are kept: a day is begun anew, the one before stays
+REQUEST_KEPT_US = 24 * 3600 * 1_000_000  # for how long it is known what was answered
 TOMBSTONE_MS = 30 * 24 * 3600 * 1000
 HEADER = 32
 _VERSION = 16

@@ -1,7 +1,7 @@
 """Forgetting: a customer is erased under every id that stands for them, from state and records.
 
 1. blank     with one commit all that is known of them is gone, but for what they refused and the ids of theirs
-2. note      when that was, and what was refused, under a hash of each id (features.suppression)
+2. note      when that was, what was refused and where answers lie, under a hash of each id (features.suppression)
 3. records   are erased, under all these ids
 4. aliases   a tombstone for each but the one that was asked for
 5. bury      a tombstone for the customer, unless something was written since 1: then once more, as there are records
@@ -72,7 +72,8 @@ async def forget(
         ids |= dict.fromkeys((root, *merged_ids(snapshot.customer), customer_id))
         if snapshot.body:
             step("note")
-            suppression = suppression_for(snapshot.customer, snapshot.customer.erased)
+            answered = map(store.ledger.layout.partition, ids)
+            suppression = suppression_for(snapshot.customer, snapshot.customer.erased, answered)
             await suppress(store.ledger, ids, suppression, deadline())
         step("records")
         records.append(await erase_records(tuple(ids)))

@@ -32,6 +32,7 @@ import re
 import zlib
 from collections.abc import Iterable
 from hashlib import blake2b
+from itertools import count
 from typing import NamedTuple
 
 from features.errors import LayoutMismatch
@@ -80,6 +81,10 @@ class Layout:
 
     def partition(self, customer_id: str) -> int:
         return zlib.crc32(customer_id.encode()) % self.partitions
+
+    def any_id(self, partition: int) -> str:
+        """An id that lies in this partition."""
+        return next(name for name in map("any-{}".format, count()) if self.partition(name) == partition)
 
     def state(self, customer_id: str) -> str:
         return f"{self._prefixes[self.partition(customer_id)]}c:{customer_id}"

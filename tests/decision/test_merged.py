@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from decision.record import read_record
 from decision.request import NextActionRequest, RequestError
 from features.customer import with_attributes
 from features.deadline import Deadline
+from features.forgetting import forget
 from features.identity import merge
 from features.merging import frozen
 from features.opening import open_store
@@ -134,6 +136,49 @@ async def test_a_request_answered_before_a_merge_is_answered_the_same_after_it(
     assert await contacts(store, "household") == 4
     asked_otherwise = await engine.next_action(replace(requests[0], customer_id="household"), "key", PATIENT)
     assert not asked_otherwise.repeated
+
+
+async def erased(store: CustomerStore, customer_id: str) -> None:
+    layout, link = store.ledger.layout, store.ledger.link
+
+    async def erase_records(ids: Collection[str]) -> None:
+        for each in ids:
+            await link.ask("DEL", layout.decisions(layout.partition(each)), within=PATIENT)
+
+    await forget(store, customer_id, patient, erase_records)
+
+
+@pytest.mark.parametrize("by", ["cookie", "household"])
+@pytest.mark.parametrize("then", ["stays away", "comes back", "is merged again"])
+async def test_a_request_answered_before_an_erasure_is_refused_after_it(
+    engine: Engine, store: CustomerStore, redis_url: str, by: str, then: str
+) -> None:
+    """Also where its answer lies in the partition of whom its id stood for, by a worker that has heard of nothing."""
+    await asked(engine)
+    request = replace(REQUEST, request_id="r-1")
+    other = await open_store(redis_url)
+    try:
+        await known(other, "household")
+        await merge(other, "cookie", "household", patient())
+        _, told = await asked(type(engine)(other, engine.plan), request)
+        assert told["customer_id"] == "household"
+        await erased(other, by)
+        if then == "comes back":
+            await known(other, "cookie")
+        if then == "is merged again":
+            await known(other, "device")
+            await merge(other, "cookie", "device", patient())
+    finally:
+        await other.ledger.link.close()
+    for _ in range(2):
+        with pytest.raises(RequestError, match="its record is no longer kept"):
+            await asked(engine, request)
+        with pytest.raises(RequestError, match="another body"):
+            await asked(engine, replace(request, limit=2))
+    for customer_id in ("cookie", "household", "device"):
+        assert await contacts(store, customer_id) == 0
+    answer, _ = await asked(engine, replace(request, request_id="r-2"))
+    assert not answer.repeated
 
 
 async def test_requests_go_on_while_customers_are_merged(engine: Engine, store: CustomerStore, redis_url: str) -> None:
