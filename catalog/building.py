@@ -60,7 +60,7 @@ class _Builder:
 
     def plan(self) -> Plan:
         spec, computed = self._spec, self._catalog.environment.derived
-        policies = policies_of(spec, self._declared(), self._program)
+        policies = policies_of(spec, self._declared(), self._program, self._reads)
         actions = list(spec.actions.values())
         every_channel = range(len(self._channels))
         channels = {name: self._channel(name) for name in self._channels}
@@ -118,6 +118,9 @@ class _Builder:
 
     def _program(self, path: str) -> Program:
         return compile_program(self._catalog.checked[path].tree)
+
+    def _reads(self, path: str) -> frozenset[str]:
+        return frozenset(name for owner, name in attributes_in(self._catalog.checked[path].tree) if owner == "customer")
 
     def _asked_for(self) -> int:
         """How long ago contacts may be that rules ask about, in microseconds."""

@@ -13,12 +13,18 @@ from rules.programs import Program
 
 ProgramAt = Callable[[str], Program]
 """The program of a rule, by where it stands in the catalog."""
+ReadsAt = Callable[[str], frozenset[str]]
+"""The attributes of the customer that a rule reads, by where it stands."""
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def policies_of(spec: Catalog, treatments: Sequence[Treatment], program_at: ProgramAt) -> tuple[Policy, ...]:
+def policies_of(
+    spec: Catalog, treatments: Sequence[Treatment], program_at: ProgramAt, reads_at: ReadsAt
+) -> tuple[Policy, ...]:
     """The contact policies, in the catalog's order; `treatments` are all that are declared."""
-    return tuple(_policy(spec, name, policy, treatments, program_at) for name, policy in spec.contact_policies.items())
+    return tuple(
+        _policy(spec, name, policy, treatments, program_at, reads_at) for name, policy in spec.contact_policies.items()
+    )
 
 
 def budgets_of(spec: Catalog, treatments: Sequence[Treatment]) -> tuple[BudgetPlan, ...]:
@@ -63,12 +69,17 @@ def matters_for(policy: Policy, treatments: Iterable[Treatment]) -> int:
 
 
 def _policy(
-    spec: Catalog, name: str, policy: ContactPolicy, treatments: Iterable[Treatment], program_at: ProgramAt
+    spec: Catalog,
+    name: str,
+    policy: ContactPolicy,
+    treatments: Iterable[Treatment],
+    program_at: ProgramAt,
+    reads_at: ReadsAt,
 ) -> Policy:
     given = {label: getattr(policy.scope, label) for label in LABELS}
     covered = _covered(policy.scope, treatments)
     obeying = [each for each in covered if spec.actions[each.action].obeys_caps]
-    own_limit = None if policy.customer_limit is None else program_at(f"contact_policies.{name}.customer_limit")
+    own = policy.customer_limit and f"contact_policies.{name}.customer_limit"
     return Policy(
         name=name,
         limit=1 if policy.limit is None else policy.limit,
@@ -80,7 +91,8 @@ def _policy(
         after=_after(policy),
         counted=mask_of(each for each in covered if each.counts_toward_caps),
         counting=policy.counts or "",
-        customers=own_limit,
+        customers=program_at(own) if own else None,
+        reads=reads_at(own) if own else frozenset(),
     )
 
 

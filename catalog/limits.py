@@ -57,7 +57,7 @@ class Policy:
     `scope` maps a label (direction, channel, group, action, treatment) to the values counted and blocked; `blocks` is
     the mask of the treatments it blocks, `counted` of those whose contacts it counts. With `per` there are many
     counters, each with that limit. `counting` is what a contact counts as: decision, impression or delivery; "" leaves
-    it to its direction. `customers` computes each customer's own limit, where that is lower.
+    it to its direction. `customers` computes each customer's own limit, where that is lower, from `reads`.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Policy:
     counted: int = 0
     counting: str = ""
     customers: Program | None = None
+    reads: frozenset[str] = frozenset()
 
     @property
     def reach(self) -> int:

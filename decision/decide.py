@@ -118,7 +118,7 @@ def decide(
     frame = plan.frame(view.attributes, ask.context, moment(now), view.history)
     candidates = pass_gates(plan, shape, view, frame, now)
     keys = keys_of(plan, frame)
-    limits = limits_of(plan, frame) if plan.customer_limits else plan.limits
+    limits = limits_of(plan, frame, view.unfit) if plan.customer_limits else plan.limits
     allowance = Allowance(plan, view.counted, keys, now, frame.zone, view.responded, view.holds, limits)
     left = allowance.least(wanted)
     purse = Purse(plan.budgets, budgets) if budgets else None

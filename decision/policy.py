@@ -51,13 +51,18 @@ def remaining(limit: int, times: list[int], since: int) -> int:
     return limit - (len(times) - bisect_right(times, since))
 
 
-def limits_of(plan: Plan, frame: Frame) -> Sequence[int]:
-    """The policies' limits, lowered to the customer's own; one that can't be computed lowers nothing."""
+def limits_of(plan: Plan, frame: Frame, unfit: frozenset[str]) -> Sequence[int]:
+    """The policies' limits, lowered to the customer's own; one that was never stated lowers nothing. Where it was, but
+    as something of another type than the catalog declares by now, as the names in `unfit` say, nobody can read it: 0.
+    """
     if not plan.customer_limits:
         return plan.limits
     limits = list(plan.limits)
     for number in plan.customer_limits:
-        program = plan.policies[number].customers
+        program, reads = plan.policies[number].customers, plan.policies[number].reads
+        if unfit and not reads.isdisjoint(unfit):
+            limits[number] = 0
+            continue
         try:
             own = program(frame) if program is not None else None
         except EvaluationError:

@@ -122,7 +122,7 @@ def _undisturbed(
         if waiting is not None:
             return waiting
     labels: Labels = customer.labels[contact.labels]
-    keys, limits = dict(labels.keys), limits_of(plan, frame)
+    keys, limits = dict(labels.keys), limits_of(plan, frame, view.unfit)
     counted, holds = counted_before(plan, customer, contact, now)
     allowance = Allowance(plan, counted, keys, now, frame.zone, view.responded, holds, limits)
     return Release(Unsent.CONTACT_POLICY) if allowance.blocked() >> treatment.bit & 1 else SEND

@@ -5,6 +5,7 @@ true, and works them out again after that.
 """
 
 from dataclasses import dataclass, field
+from operator import is_
 from typing import Any
 
 from catalog.plan import Plan
@@ -15,7 +16,9 @@ from features.aggregates import values_at
 from features.customer import Customer, moment
 from rules.history import Contacted, History
 from rules.index import Index
-from rules.types import fits
+from rules.types import fitted
+
+_NONE: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -23,9 +26,9 @@ class View:
     """A customer as one plan sees them: the attributes that fit the declared types, the contacts each policy counts and
     those that keep a place, what came of those that a policy with a pause counts, and what rules may ask about all.
 
-    `stored` are the attributes without aggregates. `attributes` are true from `since` until `until` (exclusive,
-    microseconds); `at` brings them up to date. `held` remembers, by index, the rows that the attributes alone leave: as
-    long as they stay, so does that.
+    `stored` are the attributes without aggregates, `unfit` the names of those of another type than is declared by now.
+    `attributes` are true from `since` until `until` (exclusive, microseconds); `at` brings them up to date.
+    `held` remembers, by index, the rows that the attributes alone leave: as long as they stay, so does that.
     """
 
     plan: Plan
@@ -35,6 +38,7 @@ class View:
     holds: Holds
     responded: Responded
     history: History
+    unfit: frozenset[str] = _NONE
     attributes: dict[str, Any] = field(default_factory=dict, compare=False)
     since: int = field(default=0, compare=False)
     until: int = field(default=0, compare=False)
@@ -65,19 +69,24 @@ def view_of(plan: Plan, customer: Customer, before: View | None = None) -> View:
     since is taken from it.
     """
     if before is None:
-        return View(plan, customer, _fitting(plan, customer), *_of_contacts(plan, customer, None))
+        stored, unfit = _fitting(plan, customer)
+        return View(plan, customer, stored, *_of_contacts(plan, customer, None), unfit)
     same = before.customer.attributes is customer.attributes
-    stored = before.stored if same else _fitting(plan, customer)
-    view = View(plan, customer, stored, *_of_contacts(plan, customer, before))
+    stored, unfit = (before.stored, before.unfit) if same else _fitting(plan, customer)
+    view = View(plan, customer, stored, *_of_contacts(plan, customer, before), unfit)
     if same and before.customer.series is customer.series:
         view.attributes, view.since, view.until, view.held = before.attributes, before.since, before.until, before.held
     return view
 
 
-def _fitting(plan: Plan, customer: Customer) -> dict[str, Any]:
+def _fitting(plan: Plan, customer: Customer) -> tuple[dict[str, Any], frozenset[str]]:
+    """The stored attributes that are declared, and the names of those of another type."""
     kinds, known = plan.customer_types, customer.attributes
-    fitting = {name: value for name, value in known.items() if name in kinds and fits(kinds[name], value)}
-    return known if len(fitting) == len(known) else fitting  # there are many customers
+    found = {name: fitted(kinds[name], value) for name, value in known.items() if name in kinds}
+    if len(found) == len(known) and all(map(is_, found.values(), known.values())):
+        return known, _NONE  # there are many customers
+    unfit = frozenset(name for name, value in found.items() if value is None)
+    return {name: value for name, value in found.items() if value is not None}, unfit or _NONE
 
 
 def _history(plan: Plan, customer: Customer) -> History:

@@ -88,9 +88,11 @@ def shown(raw: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def fits(kind: AttributeType, value: Any) -> bool:
-    """Whether a stored value still is of the type that the catalog declares now."""
-    return type(value) is PYTHON_TYPES[kind]
+def fitted(kind: AttributeType, value: Any) -> Value:
+    """A stored value as of the type that the catalog declares now: integers widen to doubles. None if it isn't."""
+    widens = kind is AttributeType.DOUBLE and type(value) is int
+    found: Value = float(value) if widens else value
+    return found if widens or type(value) is PYTHON_TYPES[kind] else None
 
 
 def valid_zone(name: str) -> bool:

@@ -66,6 +66,10 @@ channels: {web: {direction: inbound}}
     contact = Contact(5, "a", "web", "", "inbound", SOME_DECISION)
     view = view_of(plan, customer_of(stored, contacts=(contact,)))
     assert (view.at(0).attributes, view.counted) == (fitting, ([5],))
-    wrong = {"name": 1, "visits": True, "spend": 2, "vip": 1, "tags": "a"}
-    assert view_of(plan, Customer(wrong)).at(0).attributes == {}
+    wrong = {"name": 1, "visits": True, "spend": "2", "vip": 1, "tags": "a"}
+    view = view_of(plan, Customer({**wrong, "gone": 1}))
+    assert (view.at(0).attributes, view.unfit) == ({}, frozenset(wrong))
+    widened = view_of(plan, Customer({"spend": 2, "name": "Ana"}))
+    assert repr(widened.at(0).attributes) == repr({"spend": 2.0, "name": "Ana"})
+    assert widened.unfit == frozenset()
     assert view_of(plan, EMPTY).at(0).attributes == {}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from catalog.plan import customer_zone
-from rules.types import AttributeType, coerce, fits, valid_zone
+from rules.types import AttributeType, coerce, fitted, valid_zone
 
 MOMENT = datetime(2026, 1, 31, 9, tzinfo=UTC)
 
@@ -39,9 +39,15 @@ MOMENT = datetime(2026, 1, 31, 9, tzinfo=UTC)
 def test_accepted(kind: str, raw: Any, value: Any) -> None:
     found = coerce(AttributeType(kind), raw)
     assert found == value
-    assert fits(AttributeType(kind), found)
+    assert fitted(AttributeType(kind), found) is found
     if isinstance(found, datetime):
         assert found.tzinfo is UTC
+
+
+def test_what_was_stored_under_another_type_fits_where_integers_widen() -> None:
+    assert repr(fitted(AttributeType.DOUBLE, 3)) == "3.0"
+    for kind, stored in (("int", 3.0), ("double", True), ("int", True), ("string", 3), ("double", "3"), ("bool", 1)):
+        assert fitted(AttributeType(kind), stored) is None
 
 
 @pytest.mark.parametrize(
