@@ -15,14 +15,14 @@ from api.making import made_of
 from archive.beside import Beside, Task
 from archive.drain import Terms
 from archive.running import Place
-from catalog.bundle import bundle_of
+from catalog.bundle import Bundle, bundle_of
 from catalog.loading import LoadedCatalog
 from cli_data import data_of, misused, opened_store, redis_at, refuse_strangers, running_redis
 from commands import CatalogOption, DataOption, NowOption, failing_plainly, loaded_catalog, out, print_diagnostics, say
-from features.catalogs import CatalogStore
+from features.catalogs import CatalogStore, Pointer
 from features.link import Link
 from features.reload import reload
-from features.replacing import refuse_another_name
+from features.replacing import gone_by, refuse_another_name
 from features.workers import Workers
 from listening import bound, listen
 from settings import IN_FORCE, load_settings, unknown_variables
@@ -90,9 +90,12 @@ def reload_command(
     async def run(url: str) -> int:
         link = Link(url)
         try:
-            catalogs = CatalogStore(link)
-            await catalogs.keep(loaded.digest, bundle_of(loaded))
-            return len(await reload(catalogs, Workers(link), loaded.digest, within, replace=replace))
+            catalogs, bundle = CatalogStore(link), bundle_of(loaded)
+            await catalogs.keep(loaded.digest, bundle)
+            before = await catalogs.in_force()
+            there = await reload(catalogs, Workers(link), loaded.digest, within, replace=replace)
+            await _tell_what_goes(catalogs, bundle, before)
+            return len(there)
         finally:
             await link.close()
 
@@ -100,6 +103,11 @@ def reload_command(
         made_of(loaded)  # its models are loaded too before anybody is told of it
         count = asyncio.run(run(running_redis(place)))
     out.print(f"{loaded.spec.name} ({loaded.digest}) is in force: {count} workers serve it")
+
+
+async def _tell_what_goes(catalogs: CatalogStore, bundle: Bundle, before: Pointer) -> None:
+    for sentence in await gone_by(catalogs, bundle, before):
+        say.print(f"warning: {sentence}")
 
 
 def _tell_workers(url: str, place: Path) -> None:
@@ -119,11 +127,12 @@ def _settle(url: str, now: str | None, loaded: LoadedCatalog, *, replace: bool) 
         if not replace:
             await refuse_strangers(url, loaded)  # before the clock is set, as it can't be set back
         async with opened_store(url, now) as store:
-            catalogs = CatalogStore(store.ledger.link)
-            await catalogs.keep(loaded.digest, bundle_of(loaded))
+            catalogs, bundle = CatalogStore(store.ledger.link), bundle_of(loaded)
+            await catalogs.keep(loaded.digest, bundle)
             while (pointer := await catalogs.in_force()).digest != loaded.digest:
                 if not replace:
                     await refuse_another_name(catalogs, loaded.spec.name, pointer)
+                await _tell_what_goes(catalogs, bundle, pointer)
                 await catalogs.put_in_force(loaded.digest, pointer)
 
     with failing_plainly():

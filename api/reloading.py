@@ -27,7 +27,7 @@ from features.catalogs import NOTHING, CatalogStore, Pointer
 from features.clock_following import follow_clock
 from features.customer import moment
 from features.errors import StoreError
-from features.replacing import refuse_another_name
+from features.replacing import gone_by, refuse_another_name
 from features.workers import Entry, Lease, Workers
 from models.errors import ModelError
 
@@ -121,6 +121,8 @@ class Following:
                 if not replace:
                     await refuse_another_name(self._catalogs, own.spec.name, pointer)
                 _log.warning("nobody serves the catalog in force, and this one takes its place", before=pointer.digest)
+                for sentence in await gone_by(self._catalogs, await asyncio.to_thread(bundle_of, own), pointer):
+                    _log.warning(sentence)
             await self._catalogs.keep_packed(own.digest, await asyncio.to_thread(_packed, own))
             return await self._catalogs.put_in_force(own.digest, pointer) or await self._catalogs.in_force()
         _log.warning(

@@ -71,7 +71,7 @@ def load_bundle(bundle: Bundle, digest: str, folder: Path) -> LoadedCatalog:
         if name == f"{hashlib.sha256(data).hexdigest()}.onnx":
             (folder / name).write_bytes(data)
     try:
-        loaded = load_values(_plain(bundle.values), folder / "catalog.yaml")
+        loaded = load_values(values_in(bundle), folder / "catalog.yaml")
     except CatalogError as error:
         raise BundleError(f"this Tino can't load {digest}: {_first(error.diagnostics)}") from error
     if loaded.digest != digest:
@@ -81,20 +81,21 @@ def load_bundle(bundle: Bundle, digest: str, folder: Path) -> LoadedCatalog:
 
 def name_in(bundle: Bundle) -> str:
     """What the catalog is called, without loading it. Raises BundleError."""
-    name = _plain(bundle.values).get("name")
+    name = values_in(bundle).get("name")
     if not isinstance(name, str):
         raise BundleError("the catalog in this bundle has no name")
     return name
 
 
-def _plain(values: bytes) -> dict[str, Any]:
+def values_in(bundle: Bundle) -> dict[str, Any]:
+    """What the catalog declares, as it was written. Raises BundleError."""
     try:
-        plain = json.loads(values)
+        values = json.loads(bundle.values)
     except ValueError as error:
         raise BundleError(f"the values in this bundle of a catalog are damaged: {error}") from error
-    if not isinstance(plain, dict):
+    if not isinstance(values, dict):
         raise BundleError("the values in this bundle of a catalog are no mapping")
-    return plain
+    return values
 
 
 def _first(found: Sequence[Diagnostic]) -> str:

@@ -7,6 +7,8 @@ its own, and what waits in its outbox would be ended as not declared any more. W
 
 from __future__ import annotations
 
+from catalog.bundle import Bundle, BundleError, unpack
+from catalog.gone import gone
 from features.catalogs import CatalogStore, Pointer
 
 
@@ -25,3 +27,13 @@ async def refuse_another_name(catalogs: CatalogStore, name: str | None, pointer:
             f"the catalog in force here is {known!r}, and this one is {name!r}: is this the data you mean? "
             f"If {name!r} is to take its place, serve or reload it with --replace-catalog (TINO_REPLACE_CATALOG=1)"
         )
+
+
+async def gone_by(catalogs: CatalogStore, bundle: Bundle, pointer: Pointer) -> list[str]:
+    """What the catalog at `pointer` declares, and the one in `bundle`, which is to take its place, doesn't; a sentence
+    each. Nothing where this Tino can't read the one. Raises StoreError.
+    """
+    try:
+        return gone(unpack(await catalogs.packed(pointer.digest)), bundle)
+    except BundleError:
+        return []

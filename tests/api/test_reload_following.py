@@ -109,10 +109,17 @@ async def test_a_service_started_anew_begins_with_its_own_catalog_of_the_same_na
 
 
 async def test_a_version_needs_no_leave(link: Link, one: LoadedCatalog, tmp_path: Path) -> None:
-    first, again, version = Told(link), Told(link), load_catalog(write(tmp_path, "version", 1, "one"))
+    """What it doesn't declare any more is told of, as nobody else does."""
+    first, again, file = Told(link), Told(link), write(tmp_path, "version", 1, "one")
+    file.write_text(file.read_text().replace("hello", "welcome"))
+    version = load_catalog(file)
     await first.following.join(one)
     await first.following.leave()
-    assert (await again.following.join(version)).plan.digest == version.digest
+    with structlog.testing.capture_logs() as logged:
+        assert (await again.following.join(version)).plan.digest == version.digest
+    assert [line["event"].partition(", and")[0] for line in logged if line["event"].startswith("actions")] == [
+        "actions: the catalog before declared `hello`"
+    ]
     await again.following.leave()
 
 

@@ -29,7 +29,7 @@ DATA = ("--data", "d")
 def url(folder: Path) -> Iterator[str]:
     """Of the Redis under d, where catalog.yaml is in force. looser.yaml is a version of it, other.yaml another's."""
     (folder / "looser.yaml").write_text(CATALOG.replace("limit: 2", "limit: 50"))
-    (folder / "other.yaml").write_text(CATALOG.replace("name: tiny", "name: other"))
+    (folder / "other.yaml").write_text(CATALOG.replace("name: tiny", "name: other").replace("regulars", "friends"))
     with EmbeddedRedis.start(folder / "d") as redis:
         asyncio.run(put_in_force(redis.url, folder / "catalog.yaml"))
         yield redis.url
@@ -110,6 +110,8 @@ def test_the_same_name_is_reloaded_and_another_where_that_is_said(tino: Tino, ur
     for words in (["looser.yaml"], ["other.yaml", "--replace-catalog"], ["other.yaml"]):
         done = tino("reload", *words, *DATA)
         assert done.returncode == 0, done.stderr
+        told = "warning: actions: the catalog before declared `regulars`, and this one doesn't" in done.stderr
+        assert told == ("--replace-catalog" in words), done.stderr
         assert in_force(url) == load_catalog(folder / words[0]).digest
     back = tino("reload", "catalog.yaml", *DATA, TINO_REPLACE_CATALOG="1")
     assert back.returncode == 0, back.stderr
@@ -150,6 +152,7 @@ def test_serve_replaces_where_that_is_said_and_says_so_once_all_workers_answer(u
     assert said.startswith(f"data: {folder / 'd'}\n")
     assert said.count("TINO_DEADLINE_M is set, and is no setting; did you mean TINO_DEADLINE_MS?") == 1
     assert "a variable that is no setting" not in said  # workers needn't say it again
+    assert said.count("warning: actions: the catalog before declared `regulars`, and this one doesn't") == 1
     assert "archiver" not in said
     assert "Traceback" not in said
 
