@@ -20,7 +20,7 @@ from api.asgi import Receive, Scope, Send
 from api.auth import Door, read_keys
 from api.logs import configure_logs
 from api.posted import Posted
-from api.reloading import Following
+from api.reloading import Following, refuse_to_take_over
 from api.worker import Worker
 from archive.running import Place
 from catalog.diagnostics import CatalogError
@@ -133,6 +133,8 @@ class Service:
         return self._redis.url
 
     async def _open(self, worker: Worker, settings: Settings, own: LoadedCatalog | None, url: str) -> None:
+        if own is not None and settings.now is not None and not settings.replace_catalog:
+            await refuse_to_take_over(url, own)  # a clock that was set for another's data can't be set back
         opened = await open_store(
             url,
             partitions=settings.partitions,

@@ -27,6 +27,7 @@ from features.catalogs import NOTHING, CatalogStore, Pointer
 from features.clock_following import follow_clock
 from features.customer import moment
 from features.errors import StoreError
+from features.link import Link
 from features.replacing import gone_by, refuse_another_name
 from features.workers import Entry, Lease, Workers
 from models.errors import ModelError
@@ -190,6 +191,17 @@ class Following:
         self._served, self._packed = pointer, packed
         self._refused = Entry(0, "")
         self._told(made.plan)
+
+
+async def refuse_to_take_over(url: str, own: LoadedCatalog) -> None:
+    """Raises AnotherName where `join` would, StoreError. Here nothing has been changed yet, the clock included."""
+    link = Link(url)
+    try:
+        if not await Workers(link).present():
+            catalogs = CatalogStore(link)
+            await refuse_another_name(catalogs, own.spec.name, await catalogs.in_force())
+    finally:
+        await link.close()
 
 
 def _packed(catalog: LoadedCatalog) -> bytes:

@@ -17,10 +17,12 @@ import structlog
 from features import redis_probe
 from features.opening import open_store
 from features.redis_server import EmbeddedRedis, socket_for
+from features.replacing import AnotherName
 from service import Service, create_app
-from tests.api.serving import CATALOG, listening, settings
+from tests.api.serving import CATALOG, EVENTS_CATALOG, listening, settings
 
 ROOT = Path(__file__).parents[2]
+LATE = 5_600_000_000_000_000  # in 2147, in microseconds since 1970
 
 
 def start(fd: int, **variables: str) -> subprocess.Popen[bytes]:
@@ -33,7 +35,7 @@ def start(fd: int, **variables: str) -> subprocess.Popen[bytes]:
 
 def test_uvicorn_runs_it_and_ends_it_in_order(tmp_path: Path) -> None:
     with listening() as sock:
-        process = start(sock.fileno(), TINO_CATALOG=str(CATALOG), TINO_DATA=str(tmp_path))
+        process = start(sock.fileno(), TINO_CATALOG=str(CATALOG), TINO_DATA=str(tmp_path), TINO_NAW="real")
         # `--fd` makes uvicorn take it for a unix socket, whose peers have no address: the port is asked anyway.
         with httpx.Client(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}", timeout=60) as client:
             assert client.get("/readyz").json() == {"status": "ready"}
@@ -41,16 +43,44 @@ def test_uvicorn_runs_it_and_ends_it_in_order(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate()
     assert b"only this machine is served" in output
+    assert b'"variable": "TINO_NAW", "likely": "TINO_NOW"' in output
     assert b"Traceback" not in output
     assert not redis_probe.answers(socket_for(tmp_path))
     with EmbeddedRedis.start(tmp_path) as redis:
         assert redis.owned
 
 
+def test_a_catalog_of_another_name_takes_no_place_unasked(tmp_path: Path) -> None:
+    """Nor is the clock of the other's data set."""
+
+    async def started(**given: Any) -> None:
+        service = create_app(settings(redis_url=redis.url, data=tmp_path, **given))
+        try:
+            await service.start()
+        finally:
+            await service.stop()
+
+    async def ahead() -> bool:
+        store = await open_store(redis.url, keep_clock=False)
+        now = store.clock.now()
+        await store.ledger.link.close()
+        return now > LATE
+
+    with EmbeddedRedis.start(tmp_path) as redis:
+        asyncio.run(started())
+        for other in ({"catalog": EVENTS_CATALOG}, {"catalog": EVENTS_CATALOG, "now": "2150-01-01"}):
+            with pytest.raises(AnotherName, match="--replace-catalog"):
+                asyncio.run(started(**other))
+        assert not asyncio.run(ahead())
+        asyncio.run(started(**other, replace_catalog=True))
+        assert asyncio.run(ahead())
+
+
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
         ({"TINO_DEADLINE_MS": "soon"}, b"TINO_DEADLINE_MS: "),
+        ({}, b"TINO_CATALOG: must name the catalog that is to be served"),
         ({"TINO_CATALOG": "/nowhere.yaml"}, b"/nowhere.yaml"),
     ],
 )

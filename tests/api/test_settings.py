@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from settings import SettingsError, load_settings
+from settings import Settings, SettingsError, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +20,15 @@ def test_the_defaults() -> None:
     assert (found.catalog, found.data, found.replace_catalog) == (None, None, False)
     assert (found.deadline_ms, found.body_limit, found.appendfsync) == (1000, 262_144, "everysec")
     assert (found.now, found.api_keys, found.redis_url) == (None, None, None)
+
+
+def test_the_catalog_is_named_and_its_data_lies_under_its_name() -> None:
+    with pytest.raises(SettingsError, match="TINO_CATALOG: must name the catalog"):
+        _ = load_settings().served
+    with pytest.raises(SettingsError, match="TINO_CATALOG: must name the catalog"):
+        _ = load_settings().folder
+    assert Settings(catalog=Path("my/shop.yaml")).folder == Path(".data/shop")
+    assert Settings(catalog=Path("my/shop.yaml"), data=Path("d")).folder == Path("d")
 
 
 def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

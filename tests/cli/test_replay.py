@@ -149,6 +149,11 @@ def test_what_is_not_there_and_what_is_no_id(tino: Tino) -> None:
         f"{UNKNOWN}: no record",
         "2 decisions made again: 1 identical, 1 without a record",
     ]
+    for ids, whose in (([UNKNOWN], "that id"), ([UNKNOWN, "1" * 32], "these ids")):
+        done = tino("replay", *ids, *HERE)
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (
+            1, f"0 decisions made again: none of {whose} is kept, neither in Redis nor in the archive"
+        )  # fmt: skip
     done = tino("replay", decision_id, "hello", *HERE)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "tino: 'hello': a decision id is 32 lower-case hexadecimal digits\n"

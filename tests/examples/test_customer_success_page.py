@@ -33,7 +33,8 @@ def run(command: str, folder: Path) -> str:
         cwd=folder, env=environment(), stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=DONE_WITHIN, check=False,
     )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+    told = [line for line in done.stderr.splitlines() if line != f"data: {folder / '.data' / 'customer-success'}"]
+    assert (done.returncode, told) == (0, [])
     return done.stdout
 
 

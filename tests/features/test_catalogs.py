@@ -20,6 +20,7 @@ from features.keys import IN_FORCE, WORKERS, catalog_key
 from features.ledger import Ledger
 from features.link import Link
 from features.reload import ReloadFailed, reload
+from features.replacing import AnotherName, refuse_another_name
 from features.workers import LEASE_SECONDS, Entry, Lease, LeasedStore, LeaseOver, Workers
 from models.scoring import Models
 from tests.decision.cases import FOLDERS, as_data, read_case
@@ -192,6 +193,19 @@ async def test_a_lease_is_broken_off_where_the_servers_clock_has_stepped(ledger:
         store.now_for(UNKNOWN)
     lease.renew(now)
     assert store.now_for(UNKNOWN) == 8_000_000
+
+
+async def test_only_a_name_that_is_known_stands_in_the_way(catalogs: CatalogStore, loaded: LoadedCatalog) -> None:
+    await catalogs.keep(loaded.digest, bundle_of(loaded))
+    await catalogs.keep(ONE, BUNDLE)  # of no name
+    await catalogs.keep_packed(TWO, b"from a later version")
+    names = [await catalogs.name_of(digest) for digest in (loaded.digest, ONE, TWO, "sha256:none")]
+    assert names == ["two-files", None, None, None]
+    for digest in (ONE, TWO, "", loaded.digest):
+        await refuse_another_name(catalogs, "two-files", Pointer(1, digest))
+    await refuse_another_name(catalogs, None, Pointer(1, loaded.digest))
+    with pytest.raises(AnotherName, match="is 'two-files', and this one is 'two files'"):
+        await refuse_another_name(catalogs, "two files", Pointer(1, loaded.digest))
 
 
 class Worker:
