@@ -44,9 +44,9 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     pointer of the field and says in `detail` what would be right. `notes` are told of stored ones: `unknown_type` (the
     catalog doesn't declare it), `too_old` (no window reaches back to it), `no_contact` (there is none that it answers),
     `no_decision` (an outcome that names no decision, and so answers no contact), `decision_in_properties` (as it stands
-    there, where it means nothing), `late` (from it on a contact counts in a limit, but its answer had expired, or it had
-    been given back, before). Of those that take consent back also `older_than_consent` (a yes that was said after it
-    stays in force), and what was made of them instead of refusing them: `taken_as_now` (its time can't be),
+    there, where it means nothing), `late` (from it on a contact counts in a limit, but its answer had expired, or its
+    place been given back, before). Of those that take consent back also `older_than_consent` (a yes that was said after
+    it stays in force), and what was made of them instead of refusing them: `taken_as_now` (its time can't be),
     `unreadable_decision` (it counts as if it named none), `not_counted` (a property misfits, so that no aggregate
     counts it).
     """
