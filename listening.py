@@ -4,6 +4,7 @@ The address is bound before anything else is begun, and kept: one that is taken 
 behind. Nobody listens on it until a worker answers, so that clients are refused meanwhile rather than kept waiting.
 """
 
+import contextlib
 import socket
 import sys
 from collections.abc import Callable
@@ -36,7 +37,8 @@ def listen(listener: socket.socket, workers: int, *, started: Told, ending: Told
     )  # fmt: skip
     if workers == 1:
         server = _Alone(config, started, ending)
-        server.run(sockets=[listener])
+        with contextlib.suppress(KeyboardInterrupt):  # by then it has ended in order
+            server.run(sockets=[listener])
         failed = not server.started
     else:
         crew = _Crew(config, listener, started, ending)
