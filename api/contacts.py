@@ -30,7 +30,8 @@ class ResponseAnswer(BaseModel):
 
 class ContactAnswer(BaseModel):
     """`valid_until` is when the answer with it expired, null where nothing ends it; `became` what it came to: `open`
-    (nothing is known yet), `seen`, `delivered`, `failed` or `expired` (nothing was known by then).
+    (nothing is known yet), `seen`, `delivered`, `failed` or `expired` (nothing was known by then). `group` is null
+    where the action had none. Of a message that is held, `at` is when that ends, and lies ahead.
     """
 
     at: str
@@ -38,7 +39,7 @@ class ContactAnswer(BaseModel):
     became: Became
     action: str
     channel: str
-    group: str
+    group: str | None
     direction: str
     decision_id: str
     responses: list[ResponseAnswer]
@@ -78,7 +79,7 @@ def _told(contact: Contact, now: int) -> ContactAnswer:
         became=became(contact, now),
         action=contact.action,
         channel=contact.channel,
-        group=contact.group,
+        group=contact.group or None,
         direction=contact.direction,
         decision_id=contact.decision,
         responses=[

@@ -3,7 +3,7 @@
 Between decision and sending the customer may have said no, moved, been erased, or be tired of us; the catalog may have
 changed. So the message is looked at again, with the customer and the catalog of now. What was decided then and isn't
 asked again are the rules (eligible, applicable, suitable), the ranking, and the text. An address that follows from the
-customer alone has to be the same still.
+customer alone has to be the same still: of another one the decision knew nothing.
 
 Contact policies are asked as if this contact were about to be decided, with the labels that it was made with. Of the
 other contacts those count that went out or come first (decision.preceding). A message is one of the contacts that its
@@ -36,6 +36,7 @@ class Unsent(StrEnum):
     NO_CONSENT = "no_consent"
     NO_CONTACT = "no_contact"
     NO_ADDRESS = "no_address"
+    ADDRESS_CHANGED = "address_changed"
     QUIET_HOURS = "quiet_hours"
     CONTACT_POLICY = "contact_policy"
     REFUSED = "refused"
@@ -114,8 +115,11 @@ def _undisturbed(
     view = view_of(plan, others).at(now)
     frame = plan.frame(view.attributes, {}, moment(now), view.history)
     channel = plan.channels[treatment.channel]
-    if channel.address is None or (not channel.asks_context and address(channel.address, frame) != message.address):
+    if channel.address is None:
         return Release(Unsent.NO_ADDRESS)
+    reached = message.address if channel.asks_context else address(channel.address, frame)
+    if reached != message.address:
+        return Release(Unsent.NO_ADDRESS if reached is None else Unsent.ADDRESS_CHANGED)
     hours = channel.quiet
     if hours is not None and hours.mask >> treatment.bit & 1:
         waiting = _quiet(plan, hours, frame, message.valid_until, now)

@@ -52,6 +52,11 @@ def test_what_a_contact_became(told: list[str], now: int, became: str) -> None:
     assert (shown["became"], shown["valid_until"]) == (became, "1970-01-01T00:00:00.000015Z")
 
 
+def test_what_has_no_group_has_none() -> None:
+    grouped = Contact(5, "a", "web", "house", "inbound", "d")
+    assert [each.group for each in page((contact(4, 1), grouped), 2, None, 9).contacts] == ["house", None]
+
+
 def test_nothing_ends_what_has_no_end() -> None:
     (shown,) = page((contact(5, 1),), 1, None, 10**15).contacts
     assert (shown.became, shown.valid_until) == ("open", None)

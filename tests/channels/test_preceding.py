@@ -133,7 +133,7 @@ async def test_what_failed_takes_nobody_s_place(at: At) -> None:
         await desk.decide("push")
         await desk.knows(phone="2")
         await desk.decide("email")
-        assert dict((await desk.deliver()).unsent) == {Unsent.NO_ADDRESS: 1}
+        assert dict((await desk.deliver()).unsent) == {Unsent.ADDRESS_CHANGED: 1}
         await desk.serve(catalog(1))
     async with at(MORNING) as desk:
         assert (await desk.deliver()).sent == 1
@@ -148,7 +148,7 @@ async def test_what_failed_still_pauses_what_it_pauses(at: At) -> None:
         await desk.decide("push")
         await desk.decide("email")
         await desk.knows(phone="2")
-        assert [str(why) for why in (await desk.deliver()).unsent] == ["no_address", "contact_policy"]
+        assert [str(why) for why in (await desk.deliver()).unsent] == ["address_changed", "contact_policy"]
 
 
 async def test_what_was_sent_late_counts_from_then_on(at: At) -> None:

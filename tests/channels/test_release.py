@@ -129,7 +129,7 @@ CHANGES: list[tuple[Change, Unsent]] = [
     (opts_out, Unsent.NO_CONSENT),
     (unsubscribes, Unsent.NO_CONSENT),
     (becomes_a_test_customer, Unsent.TEST),
-    (has_another_address, Unsent.NO_ADDRESS),
+    (has_another_address, Unsent.ADDRESS_CHANGED),
     (has_no_address, Unsent.NO_ADDRESS),
     (moves_to_where_nobody_knows_the_time, Unsent.QUIET_HOURS),
     (action_goes, Unsent.NOT_DECLARED),

@@ -37,8 +37,8 @@ def test_what_is_not_sent_is_said(folder: Path, tino: Tino) -> None:
     (folder / "customers.csv").write_text("customer_id,email\na,other@example.com\n")
     tino("import", "customers", "customers.csv", "--catalog", "catalog.yaml")
     done = tino(*DELIVER, "--once")
-    assert done.stdout.startswith("0 sent, 1 not sent (no_address 1); nothing")
-    assert done.stderr == f"{name} is not sent: no_address\n"
+    assert done.stdout.startswith("0 sent, 1 not sent (address_changed 1); nothing")
+    assert done.stderr == f"{name} is not sent: address_changed\n"
 
 
 def test_where_something_is_left_that_should_have_gone_it_ends_with_a_status_of_its_own(

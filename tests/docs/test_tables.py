@@ -27,6 +27,11 @@ def test_gates_in_their_order_with_their_reasons() -> None:
     assert told == {gate.value: reason.value for gate, reason in EMPTIED_BY.items()}
 
 
+def test_the_reason_that_each_gate_is() -> None:
+    told = {cells[0].strip("`"): cells[1].strip("`") for cells in rows(DOCS / "http.md", "`gate`")}
+    assert told == {gate.value: reason.value for gate, reason in EMPTIED_BY.items()}
+
+
 def test_statuses_reasons_and_degradations() -> None:
     assert names(ARCHITECTURE, "status") == list(Status)
     assert sorted(names(ARCHITECTURE, "reason")) == sorted(Reason)
