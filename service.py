@@ -186,6 +186,10 @@ class Service:
                 if worker.waiting_for != str(error):
                     _log.warning("this Redis can't be used yet", error=str(error))
                 worker.waiting_for = str(error)
+            except Exception as error:  # noqa: BLE001 - nobody waits for this task, who would see it
+                worker.waiting_for = f"of an unexpected error, which was logged, it is not going to: {error!r}"
+                _log.exception("unexpected error at start")
+                return
 
 
 async def _warm_up(engine: Engine) -> None:

@@ -4,7 +4,6 @@ What is left stands in Redis, and every worker would find the same; so each look
 asked for metrics tells what was seen last. On the way a worker learns that something is left after all.
 """
 
-import asyncio
 import math
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -12,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from decision.engine import Engine
 from features.deadline import Deadline
 from features.errors import StoreError
+from features.rounds import Rounds
 
 LOOK_SECONDS = 5.0
 WITHIN = 5.0
@@ -60,6 +60,4 @@ class BudgetLevels:
 
     async def keep_fresh(self) -> None:
         """Runs until cancelled."""
-        while True:
-            await self.look()
-            await asyncio.sleep(LOOK_SECONDS)
+        await Rounds("looking what is left of budgets", self.look, LOOK_SECONDS).go()

@@ -6,7 +6,6 @@ PROMETHEUS_MULTIPROC_DIR set, each worker writes its numbers to files there and 
 then brought in every second, as another may be asked.
 """
 
-import asyncio
 import os
 from collections.abc import Callable
 
@@ -26,6 +25,7 @@ from decision.deciding import Answer
 from decision.reasons import Degradation, Reason, Status
 from features.cache import Cache
 from features.high_water import HighWater
+from features.rounds import Rounds
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 REFRESH_SECONDS = 1.0
@@ -146,9 +146,12 @@ class Metrics:
 
     async def keep_fresh(self) -> None:
         """Runs until cancelled; returns at once where only this process can be asked."""
-        while MULTIPROCESS in os.environ:
+
+        async def refresh() -> None:
             self.refresh()
-            await asyncio.sleep(REFRESH_SECONDS)
+
+        if MULTIPROCESS in os.environ:
+            await Rounds("bringing numbers up to date", refresh, REFRESH_SECONDS).go()
 
     @staticmethod
     def leave() -> None:

@@ -29,6 +29,7 @@ from features.customer import moment
 from features.errors import StoreError
 from features.link import Link
 from features.replacing import gone_by, refuse_another_name
+from features.rounds import Rounds
 from features.workers import Entry, Lease, Workers
 from models.errors import ModelError
 
@@ -56,12 +57,15 @@ class Following:
         self._refused = Entry(0, "")
         self._entered = -ENTER_EVERY
         self._switching: asyncio.Task[None] | None = None
+        self._rounds: Rounds | None = None
 
     @property
     def trouble(self) -> str:
         """Why requests had better go to another worker; empty if there is no reason."""
         if self._refused.refused:
             return f"The catalog in force can't be served here: {self._refused.reason}."
+        if self._rounds is not None and self._rounds.trouble:
+            return f"Which catalog is in force can't be followed: {self._rounds.trouble}."
         return "Which catalog is in force is not known." if self._lease.over else ""
 
     async def join(self, own: LoadedCatalog | None, *, replace: bool = False) -> Made:
@@ -86,16 +90,17 @@ class Following:
 
     async def follow(self, engine: Engine) -> None:
         """Runs until cancelled."""
-        while True:
-            try:
-                if await follow_clock(engine.store):
-                    _log.info("the clock was set", stands=moment(engine.store.clock.now()).isoformat())
-                pointer = await self._look()
-                if pointer != self._served and pointer.epoch != self._refused.refused and self._switching is None:
-                    self._switching = asyncio.create_task(self._switch(engine, pointer))
-            except StoreError:
-                pass  # the lease says what follows from it
-            await asyncio.sleep(LOOK_EVERY)
+
+        async def once() -> None:
+            if await follow_clock(engine.store):
+                _log.info("the clock was set", stands=moment(engine.store.clock.now()).isoformat())
+            pointer = await self._look()
+            if pointer != self._served and pointer.epoch != self._refused.refused and self._switching is None:
+                self._switching = asyncio.create_task(self._switch(engine, pointer))
+
+        # Where it fails, for whatever reason, the lease runs out: from then on nothing is decided here.
+        self._rounds = Rounds("following the catalog in force", once, LOOK_EVERY)
+        await self._rounds.go()
 
     async def leave(self) -> None:
         """Nobody is to wait for this worker any more."""

@@ -6,12 +6,9 @@ The archiver, which trims what it has written, or a larger `maxmemory` ends it. 
 while Redis doesn't answer, what it said last stands.
 """
 
-import asyncio
-import contextlib
-
 from features.durable import is_full, parse_info
-from features.errors import StoreError
 from features.link import Link
+from features.rounds import Rounds
 
 SHARE = 0.9
 LOOK_EVERY = 1.0  # seconds
@@ -28,7 +25,8 @@ class HighWater:
 
     async def keep_looking(self, link: Link) -> None:
         """Runs until cancelled."""
-        while True:
-            with contextlib.suppress(StoreError):
-                self.reached = is_full(parse_info(await link.ask("INFO", "memory", within=WITHIN)), SHARE)
-            await asyncio.sleep(LOOK_EVERY)
+
+        async def look() -> None:
+            self.reached = is_full(parse_info(await link.ask("INFO", "memory", within=WITHIN)), SHARE)
+
+        await Rounds("looking how full Redis is", look, LOOK_EVERY).go()

@@ -18,11 +18,13 @@ from catalog.plan import Plan
 from decision.engine import Engine
 from decision.request import NextActionRequest
 from features.catalogs import CatalogStore
+from features.clock_following import CLOCK
+from features.keys import META
 from features.link import Link
 from features.opening import open_store
 from features.redis_server import EmbeddedRedis
 from features.replacing import AnotherName
-from features.workers import Entry, Lease, Workers
+from features.workers import LEASE_SECONDS, Entry, Lease, Workers
 from models.scoring import Models
 from tests.api.test_reload import write
 from tests.decision.plans import plan_of
@@ -65,10 +67,10 @@ def two(tmp_path: Path) -> LoadedCatalog:
 class Told:
     """A worker's following, and what it said it serves."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, lease: Lease | None = None) -> None:
         self.plans: list[str] = []
         self.anew = asyncio.Event()
-        self.lease = Lease()
+        self.lease = lease or Lease()
         self.catalogs, self.workers = CatalogStore(link), Workers(link)
         self.following = Following(self.catalogs, self.workers, self.lease, self._hear)
 
@@ -140,6 +142,34 @@ async def test_a_switch_to_another_name_is_a_warning(
     (line,) = logged
     assert line["log_level"] == level
     assert (line.get("name"), line.get("before")) == ((None, None) if name == "one" else ("two", "one"))
+    await told.following.leave()
+    await store.ledger.link.close()
+
+
+async def test_who_can_not_follow_says_so_decides_nothing_and_goes_on_trying(
+    redis: EmbeddedRedis, link: Link, one: LoadedCatalog
+) -> None:
+    now = 100.0
+    told = Told(link, Lease(lambda: now))
+
+    async def trouble(there: bool) -> str:
+        while bool(told.following.trouble) is not there:
+            await link.ask("PING", within=PATIENT)
+        return told.following.trouble
+
+    made = await told.following.join(one)
+    store = await open_store(redis.url)
+    kept = await link.ask("HGET", META, CLOCK, within=5)
+    await link.ask("HSET", META, CLOCK, "no clock", within=5)
+    with structlog.testing.capture_logs() as logged:
+        task = asyncio.create_task(told.following.follow(Engine(store, made.plan)))
+        assert "can't be followed: ValueError" in await trouble(there=True)
+        now += LEASE_SECONDS
+        assert told.lease.over
+        await link.ask("HSET", META, CLOCK, kept, within=5)
+        assert (await trouble(there=False), told.lease.over) == ("", False)
+        task.cancel()
+    assert [line["log_level"] for line in logged] == ["error"]
     await told.following.leave()
     await store.ledger.link.close()
 
