@@ -3,7 +3,6 @@
 Where the slices end depends on the file alone, so that an import that was cut short goes on at the same place.
 """
 
-import csv
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,34 +10,25 @@ from pathlib import Path
 import pyarrow as pa
 
 from features.bulk_coded import coded_column
-from features.columns import BadRow, ImportFileError
+from features.columns import BadRow
 from features.event_columns import EventColumns
 from features.event_lines import json_slices
 from features.event_slice import Slice
-from features.rows import FORMATS, csv_cells, parquet_file
+from features.rows import csv_cells, csv_rows, format_of, parquet_file
 
 _PART = 25_000  # rows of text that are held as Python's own strings at a time
 
 
 def read_slices(path: Path, columns: EventColumns, after: int, size: int) -> Iterator[Slice]:
     """The rows behind the first `after`, at most `size` in a slice. Raises ImportFileError if it can't be read."""
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise ImportFileError(f"{path.name}: can read {', '.join(FORMATS)}")
-    if not path.is_file():
-        raise ImportFileError(f"no such file: {path}")
+    suffix = format_of(path)
     if suffix == ".csv":
         return _csv_slices(path, columns, after, size)
     return (_parquet_slices if suffix == ".parquet" else json_slices)(path, columns, after, size)
 
 
 def _csv_slices(path: Path, columns: EventColumns, after: int, size: int) -> Iterator[Slice]:
-    with path.open(encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
-        reader = csv.reader(file, strict=True)
-        try:
-            header = next(reader, [])
-        except csv.Error as error:
-            raise ImportFileError(f"{path.name}: the header is not CSV: {error}") from None
+    with csv_rows(path) as (header, reader):
         names = columns.check(header)
         rows = csv_cells(reader, len(names))
         for _ in islice(rows, after):

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,20 @@ FORMATS = (".csv", ".jsonl", ".ndjson", ".parquet")
 
 def read_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | BadRow]]:
     """The rows of the file with their line numbers. Raises ImportFileError before the first if it can't be read."""
+    suffix = format_of(path)
+    if suffix == ".csv":
+        return _csv_rows(path, columns)
+    return _parquet_rows(path, columns) if suffix == ".parquet" else _json_rows(path, columns)
+
+
+def format_of(path: Path) -> str:
+    """One of FORMATS. Raises ImportFileError where it is none, or there is no such file."""
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise ImportFileError(f"{path.name}: can read {', '.join(FORMATS)}")
     if not path.is_file():
         raise ImportFileError(f"no such file: {path}")
-    if suffix == ".csv":
-        return _csv_rows(path, columns)
-    return _parquet_rows(path, columns) if suffix == ".parquet" else _json_rows(path, columns)
+    return suffix
 
 
 def count_rows(path: Path) -> int:
@@ -36,18 +43,27 @@ def count_rows(path: Path) -> int:
 
 
 def _csv_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | BadRow]]:
-    with path.open(encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
-        reader = csv.reader(file, strict=True)
-        try:
-            names = next(reader, [])
-        except csv.Error as error:
-            raise ImportFileError(f"{path.name}: the header is not CSV: {error}") from None
+    with csv_rows(path) as (names, reader):
         columns.check(names)
         for line, cells in csv_cells(reader, len(names)):
             if isinstance(cells, BadRow):
                 yield line, cells
             else:
                 yield line, _row(columns, dict(zip(names, cells, strict=True)), line, text=True)
+
+
+@contextmanager
+def csv_rows(path: Path) -> Iterator[tuple[list[str], Any]]:
+    """The names in the header, and the reader of what follows; bytes that are no UTF-8 come as surrogates. Raises
+    ImportFileError.
+    """
+    with path.open(encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
+        reader = csv.reader(file, strict=True)
+        try:
+            names = next(reader, [])
+        except csv.Error as error:
+            raise ImportFileError(f"{path.name}: the header is not CSV: {error}") from None
+        yield names, reader
 
 
 def csv_cells(reader: Any, width: int) -> Iterator[tuple[int, list[str] | BadRow]]:
