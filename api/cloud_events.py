@@ -16,7 +16,6 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from api.event_shapes import (
-    LONGEST_ID,
     DecisionId,
     EventType,
     Instant,
@@ -30,6 +29,7 @@ from api.problems import Problem
 from decision.request import Identifier
 from features.applying import Sent
 from features.customer import micros
+from features.keys import LONGEST_ID
 
 ONE, BATCH = b"application/cloudevents+json", b"application/cloudevents-batch+json"
 PREFIX = b"ce-"

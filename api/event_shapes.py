@@ -13,10 +13,10 @@ from api.problems import Problem
 from decision.request import Identifier, has_controls
 from features.applying import Sent
 from features.customer import micros
+from features.keys import LONGEST_ID
 from rules.types import INT64_MAX, INT64_MIN
 
 MOST_EVENTS = 1_000  # in a batch
-LONGEST_ID = 256  # characters
 MOST_PROPERTIES = 32 * 1024  # bytes of JSON, of one event
 DEEPEST = 16  # objects and lists within each other, the properties themselves being the first
 UNSET = msgspec.UNSET

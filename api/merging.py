@@ -7,12 +7,13 @@ from pydantic import BaseModel, Field
 
 from api.auth import Permission
 from api.customer_bodies import Body, read
-from api.paths import LONGEST_ID, CustomerId, JsonBody
+from api.paths import CustomerId, JsonBody
 from api.permits import permit
 from api.problems import Problem
 from api.worker import Worker
 from decision.request import has_controls
 from features.identity import TooManyIdsError, merge
+from features.keys import LONGEST_ID
 from features.merging import merged_ids
 
 

@@ -18,9 +18,10 @@ from api.worker import Worker
 from decision.deciding import Answer
 from decision.reasons import Degradation
 from decision.request import NextActionRequest, has_controls
+from features.keys import LONGEST_ID
 
 PATH = "/next-action"
-LONGEST_KEY = 256
+LONGEST_KEY = LONGEST_ID
 SECONDS_BETWEEN_WARNINGS = 10.0
 
 _decoder = msgspec.json.Decoder(NextActionRequest)

@@ -15,6 +15,7 @@ from api.merging import MergeBody
 from api.next_action import PATH
 from api.problems import CODES, MEDIA_TYPE, TYPE_PREFIX
 from decision.request import NextActionRequest
+from features.keys import LONGEST_ID
 
 REFERENCE = "#/components/schemas/{name}"
 _BODIES: dict[tuple[str, str], type[BaseModel]] = {
@@ -73,7 +74,7 @@ def _next_action() -> Document:
                 "name": "Idempotency-Key",
                 "in": "header",
                 "description": "Read as `request_id`.",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 256},
+                "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_ID},
             }
         ],
         "requestBody": _json_of("NextActionRequest", required=True),

@@ -7,8 +7,8 @@ from fastapi import Depends, Path, Request
 
 from api.bodies import require_json
 from api.problems import Problem
+from features.keys import LONGEST_ID
 
-LONGEST_ID = 256
 _CONTROLS = dict.fromkeys((*range(0x20), 0x7F))
 
 

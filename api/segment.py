@@ -13,7 +13,6 @@ import msgspec
 
 from api.customer_bodies import CustomerPatch, stated
 from api.event_shapes import (
-    LONGEST_ID,
     EventType,
     Instant,
     Item,
@@ -27,6 +26,7 @@ from catalog.plan import Plan
 from decision.request import Identifier
 from features.applying import Sent
 from features.customer import micros
+from features.keys import LONGEST_ID
 
 MARKS = frozenset({"messageId", "userId", "anonymousId"})
 """An object with one of these is a message of Segment's, whatever else it has."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from catalog.plan import Plan
+from features.keys import LONGEST_ID
 from rules.programs import Program
 from rules.types import AttributeType, coerce, shown
 
@@ -16,7 +17,7 @@ MOST_PER_ANSWER = 50
 MOST_REMEMBERED = 1_000
 # The pattern is for readers of the schema: msgspec takes longer to match it than to read the whole request.
 Identifier = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=256, extra_json_schema={"pattern": r"^[^\x00-\x1f\x7f]+$"})
+    str, msgspec.Meta(min_length=1, max_length=LONGEST_ID, extra_json_schema={"pattern": r"^[^\x00-\x1f\x7f]+$"})
 ]
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MOST_PER_ANSWER)]
@@ -39,7 +40,7 @@ class NextActionRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True)
     ) = msgspec.UNSET
     context: dict[str, Any] = {}
     limit: Limit = 1
-    request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | msgspec.UnsetType = msgspec.UNSET
+    request_id: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ID)] | msgspec.UnsetType = msgspec.UNSET
     deadline_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] | msgspec.UnsetType = msgspec.UNSET
     dry_run: bool = False
 

@@ -12,13 +12,13 @@ import msgspec
 
 from features.consents import UNDATED, with_consent, with_consent_now
 from features.customer import Consent, Customer, with_attributes
+from features.keys import LONGEST_ID
 from features.store import Change
 from rules.types import AttributeType, coerce, shown, valid_zone
 
 ID_COLUMN = "customer_id"
 TEST_COLUMN = "test"
 CONSENT_PREFIX = "consent:"
-LONGEST_ID = 256
 _UNDECODED = re.compile("[\udc80-\udcff]")  # what bytes that are no UTF-8 become
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 

@@ -15,8 +15,9 @@ from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 
-from features.columns import LONGEST_ID, ImportFileError, parsed
+from features.columns import ImportFileError, parsed
 from features.customer import micros
+from features.keys import LONGEST_ID
 from features.rows import unrepeated
 from rules.types import INT64_MAX, INT64_MIN, AttributeType, coerce, shown
 

@@ -38,6 +38,7 @@ from typing import NamedTuple
 from features.errors import LayoutMismatch
 from features.link import Link
 
+LONGEST_ID = 256  # characters, of whatever callers call a customer, an event, a request
 FORMAT = 2
 META = "tino:meta"
 IN_FORCE = "tino:catalog"
