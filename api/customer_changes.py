@@ -9,7 +9,7 @@ import msgspec
 from api.contacts import timestamp
 from api.customer_bodies import ConsentBody, CustomerBody, CustomerPatch
 from api.problems import Problem
-from features.consents import CLOCKS_APART, with_consent, with_consent_now, with_refusal
+from features.consents import with_consent, with_consent_by, with_refusal
 from features.customer import Consent, Customer, micros, with_attributes
 from features.elapsed import elapsed
 from features.store import Change
@@ -34,20 +34,9 @@ class Arrival:
         return now - max(0, int((self._time() - self._at) * 1_000_000))
 
 
-def _said(customer: Customer, purpose: str, statement: Consent, arrived: int) -> Customer:
-    """`statement`, which says of no other time than its own, now, and came in at `arrived`."""
-    if not statement.granted:
-        return with_consent_now(customer, purpose, statement)
-    known = customer.consents.get(purpose)
-    taken_back = customer.erased if known is None or known.granted else max(customer.erased, known.at)
-    if taken_back > arrived + CLOCKS_APART:  # while it waited
-        return with_consent(customer, purpose, Consent(True, arrived, statement.source))
-    return with_consent_now(customer, purpose, Consent(True, max(arrived, customer.erased + 1), statement.source))
-
-
 def _with_statements(customer: Customer, consents: dict[str, bool], now: int, arrival: Arrival) -> Customer:
     for purpose, granted in consents.items():
-        customer = _said(customer, purpose, Consent(granted, now, SOURCE), arrival.seen_at(now))
+        customer = with_consent_by(customer, purpose, Consent(granted, now, SOURCE), arrival.seen_at(now))
     return customer
 
 
@@ -75,7 +64,7 @@ def statement(purpose: str, body: ConsentBody, arrival: Arrival) -> Change:
 
     def change(customer: Customer, now: int) -> Customer:
         if at is None:
-            return _said(customer, purpose, Consent(body.granted, now, body.source), arrival.seen_at(now))
+            return with_consent_by(customer, purpose, Consent(body.granted, now, body.source), arrival.seen_at(now))
         if at > now + FUTURE_TOLERANCE:
             raise Problem("statement_in_future", f"it is {timestamp(now)} here", pointer="/at")
         # Kept as made now: a statement ahead of time would silence those that follow it, an opt-out among them.

@@ -17,8 +17,6 @@ from api.asgi import Scope
 from api.auth import Permission
 from api.bodies import media_type
 from api.cloud_events import BATCH, ONE, attributes_in, in_headers
-from api.customer_bodies import CustomerPatch
-from api.customer_changes import Arrival, patched
 from api.event_answers import REFUSED, EventAnswer, answers, encode, summary
 from api.event_bodies import Reading, Shape, read, types_in
 from api.event_shapes import Item
@@ -27,6 +25,7 @@ from api.posted import Posted, Reply
 from api.problems import Problem, unavailable
 from api.worker import Worker
 from features.applying import Result
+from features.customer import Customer, with_attributes
 from features.deadline import Deadline
 from features.errors import StoreError
 from features.events import NO_MORE
@@ -159,7 +158,9 @@ class Events(Posted[Head]):
         return results
 
     async def _set(self, customer_id: str, attributes: dict[str, Any], deadline: Deadline) -> None:
-        change = patched(attributes, CustomerPatch(attributes={}), Arrival())
+        def change(customer: Customer, now: int) -> Customer:
+            return with_attributes(customer, attributes, now)
+
         await update(self.worker.ready_engine.store, customer_id, change, deadline)
 
     def _told(self, head: Head, reading: Reading, results: list[Result], started: float) -> bytes:

@@ -58,6 +58,20 @@ def with_consent_now(customer: Customer, purpose: str, statement: Consent) -> Cu
     return _stated(customer, purpose, heard(statement, customer.erased), True)
 
 
+def with_consent_by(customer: Customer, purpose: str, statement: Consent, arrived: int) -> Customer:
+    """A statement that says of no other time than its own, which is now, and came in at `arrived`, before it was tried.
+
+    A yes that was taken back while it waited came before that.
+    """
+    if not statement.granted:
+        return with_consent_now(customer, purpose, statement)
+    known = customer.consents.get(purpose)
+    taken_back = customer.erased if known is None or known.granted else max(customer.erased, known.at)
+    if taken_back > arrived + CLOCKS_APART:
+        return with_consent(customer, purpose, Consent(True, arrived, statement.source))
+    return with_consent_now(customer, purpose, Consent(True, max(arrived, customer.erased + 1), statement.source))
+
+
 def with_refusal(customer: Customer, purpose: str, refusal: Consent, now: int) -> Customer:
     """A refusal that comes in at `now`. Made no more than DOUBT ago, it undoes every yes, however late that is dated:
     what is stored was made before now, whatever the clock said that dated it.
