@@ -34,7 +34,7 @@ from features.keys import LONGEST_ID
 ONE, BATCH = b"application/cloudevents+json", b"application/cloudevents-batch+json"
 PREFIX = b"ce-"
 MARK = b"ce-specversion"
-_NAMES: Names = {"/at": "/time", "/properties": "/data", "/decision_id": "/decisionid"}
+NAMES: Names = {"/at": "/time", "/properties": "/data", "/decision_id": "/decisionid"}
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -67,8 +67,22 @@ def cloud_event(raw: dict[str, Any]) -> Item:
     at = None if found.time is None else micros(found.time)
     return Item(
         Sent(event_id(found.source, found.id), found.subject, found.type, at, properties, found.decisionid or ""),
-        _NAMES,
+        NAMES,
     )
+
+
+def fields(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What there is of an event by our names, whatever it is."""
+    source, id_in_source = raw.get("source"), raw.get("id")
+    named = isinstance(source, str) and isinstance(id_in_source, str)
+    return {
+        "id": event_id(str(source), str(id_in_source)) if named else None,
+        "customer_id": raw.get("subject"),
+        "type": raw.get("type"),
+        "at": raw.get("time"),
+        "properties": raw.get("data"),
+        "decision_id": raw.get("decisionid"),
+    }
 
 
 def event_id(source: str, id_in_source: str) -> str:

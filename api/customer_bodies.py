@@ -16,6 +16,9 @@ from rules.types import coerce, shown, valid_zone
 _any = msgspec.json.Decoder()
 
 
+LONGEST_SOURCE = 200  # characters
+
+
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -29,7 +32,11 @@ class CustomerBody(Body):
     attributes: dict[str, Any] = Field(
         default={}, description="By name, of the types the catalog declares. Timestamps are RFC 3339 with a zone."
     )
-    consents: dict[str, bool] = Field(default={}, description="By purpose: the customer's yes or no, stated now.")
+    consents: dict[str, bool] = Field(
+        default={},
+        description="By purpose: the customer's yes or no, stated now, after whatever was stated before. So a yes must "
+        "not be sent again by itself: state it with its time, at `/consents/{purpose}`.",
+    )
     test: bool = Field(default=False, description="Decided for like any other, and never emitted to.")
 
 
@@ -43,13 +50,31 @@ class ConsentBody(Body):
     granted: bool
     at: str | None = Field(
         default=None,
-        description="When it was stated, RFC 3339 with a zone. Default: now, after whatever was stated before. The "
-        "newest statement is in force; of two that are half a second apart or less, the no.",
+        description="When it was stated, RFC 3339 with a zone. Default: now, after whatever was stated before: a yes "
+        "that may be sent again needs it, or it would undo a no that was stated in between. The newest statement is in "
+        "force; of two that are a second and a half apart or less, the no. A no whose time can't be is made now.",
         examples=["2026-01-31T09:00:00Z"],
     )
-    source: Annotated[str, Field(min_length=1, max_length=200)] = Field(
+    source: Annotated[str, Field(min_length=1, max_length=LONGEST_SOURCE)] = Field(
         default="api", description="Where it was stated, such as a form or a call."
     )
+
+
+def read_consent(body: bytes) -> ConsentBody:
+    """A no is taken without what can't be read of it, or means nothing: it is made now then, by whoever says so here.
+
+    Raises Problem.
+    """
+    try:
+        return read(ConsentBody, body)
+    except Problem:
+        raw = decode_strictly(_any, body)
+        if not isinstance(raw, dict) or raw.get("granted") is not False:
+            raise
+    kept = {name: raw[name] for name in ("at", "source") if isinstance(raw.get(name), str)}
+    if not 1 <= len(kept.get("source", "")) <= LONGEST_SOURCE:
+        kept.pop("source", None)
+    return ConsentBody(granted=False, **kept)
 
 
 def read(model: type[B], body: bytes) -> B:

@@ -60,12 +60,13 @@ def patched(attributes: dict[str, Any], body: CustomerPatch, arrival: Arrival) -
 
 
 def statement(purpose: str, body: ConsentBody, arrival: Arrival) -> Change:
+    """A no is never refused for its time: one that can't be read, or lies far ahead, is that of now."""
     at = _stated_at(body)
 
     def change(customer: Customer, now: int) -> Customer:
         if at is None:
             return with_consent_by(customer, purpose, Consent(body.granted, now, body.source), arrival.seen_at(now))
-        if at > now + FUTURE_TOLERANCE:
+        if body.granted and at > now + FUTURE_TOLERANCE:
             raise Problem("statement_in_future", f"it is {timestamp(now)} here", pointer="/at")
         # Kept as made now: a statement ahead of time would silence those that follow it, an opt-out among them.
         made = Consent(body.granted, min(at, now), body.source)
@@ -80,5 +81,7 @@ def _stated_at(body: ConsentBody) -> int | None:
     try:
         at = coerce(AttributeType.TIMESTAMP, body.at)
     except ValueError as error:
+        if not body.granted:
+            return None
         raise Problem("invalid_value", str(error), pointer="/at") from None
     return micros(cast(datetime, at))

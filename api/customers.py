@@ -1,6 +1,7 @@
 """`/customers`: who they are, what they agreed to, when they were contacted.
 
-A write is answered once it is stored; one that fails for want of a reply may have been stored, and may be repeated.
+A write is answered once it is stored; one that fails for want of a reply may have been stored. It may be repeated, but
+for a yes that says of no time: the customer may have said no since, and it would be the newer.
 """
 
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from fastapi import APIRouter, Query, Response
 
 from api.auth import Permission
 from api.contacts import ContactsAnswer, page
-from api.customer_bodies import ConsentBody, CustomerBody, CustomerPatch, must_be_declared, read, stated
+from api.customer_bodies import CustomerBody, CustomerPatch, must_be_declared, read, read_consent, stated
 from api.customer_changes import Arrival, patched, replaced, statement
 from api.paths import CustomerId, JsonBody, Purpose
 from api.permits import permit
@@ -67,9 +68,16 @@ def routes(worker: Worker) -> APIRouter:
         summary="State a customer's yes or no for a purpose",
     )
     async def put_consent(customer_id: CustomerId, purpose: Purpose, sent: JsonBody) -> dict[str, Any]:
-        arrival, body = Arrival(), read(ConsentBody, sent)
-        must_be_declared(worker.ready_engine.plan, purpose)
-        _, customer = await changed(customer_id, statement(purpose, body, arrival))
+        arrival, body = Arrival(), read_consent(sent)
+        plan, state = worker.ready_engine.plan, statement(purpose, body, arrival)
+
+        def change(customer: Customer, now: int) -> Customer:
+            # What was said of a purpose before it left the catalog may be taken back: it may come again.
+            if body.granted or purpose not in customer.consents:
+                must_be_declared(plan, purpose)
+            return state(customer, now)
+
+        _, customer = await changed(customer_id, change)
         return consent(customer.consents[purpose])
 
     @router.get("/customers/{customer_id}/contacts", summary="When a customer was contacted, newest first")

@@ -55,6 +55,8 @@ def answers(reading: Reading, results: Sequence[Result]) -> list[EventAnswer]:
         notes = result.notes
         if item.undeclared and result.status != REFUSED:
             notes = (*notes, f"undeclared_traits:{item.undeclared}")
+        if item.notes:
+            notes = (*item.notes, *notes)
         pointer = called(result.pointer, item.names)
         told.append(EventAnswer(item.sent.id, result.status, result.code, pointer, result.detail, notes))
     return told

@@ -1,7 +1,8 @@
 """Bodies of `POST /events`: read strictly, event by event.
 
 What is no JSON, names a key twice, is no list of objects or holds too many is refused as a whole. Apart from that each
-event stands for itself: one that can't be taken is refused, and the others stand.
+event stands for itself: one that can't be taken is refused, and the others stand. One that takes consent back is taken
+without what can't be read of it (api.withdrawals).
 
 Nearly all bodies hold events of our own shape and nothing wrong, and are read in one go by a typed decoder. Its way
 through, `_plainly`, only ever says yes; for all else the body is read again, slowly, to find out what it is.
@@ -13,11 +14,13 @@ from typing import Any
 
 import msgspec
 
+from api import cloud_events, segment
 from api.bodies import decode_strictly
 from api.cloud_events import cloud_event
 from api.event_shapes import (
     MOST_EVENTS,
     MOST_PROPERTIES,
+    OURS,
     UNSET,
     EventBody,
     Item,
@@ -29,6 +32,7 @@ from api.event_shapes import (
 )
 from api.problems import Problem
 from api.segment import MARKS, message, sent_at_of
+from api.withdrawals import withdrawal
 from catalog.plan import Plan
 from decision.request import has_controls
 from features.applying import Sent
@@ -147,21 +151,21 @@ def _item(raw: dict[str, Any], sent_at: int | None, plan: Plan) -> Item | Refusa
     try:
         return own(raw)
     except Problem as problem:
-        return Refusal(_text(raw.get("id")), problem)
+        return withdrawal(raw, OURS) or Refusal(_text(raw.get("id")), problem)
 
 
 def _segment(raw: dict[str, Any], sent_at: int | None, plan: Plan) -> Item | Refusal:
     try:
         return message(raw, sent_at, plan)
     except Problem as problem:
-        return Refusal(_text(raw.get("messageId")), problem)
+        return withdrawal(segment.fields(raw), segment.NAMES) or Refusal(_text(raw.get("messageId")), problem)
 
 
 def _cloud_event(raw: dict[str, Any]) -> Item | Refusal:
     try:
         return cloud_event(raw)
     except Problem as problem:
-        return Refusal(_text(raw.get("id")), problem)
+        return withdrawal(cloud_events.fields(raw), cloud_events.NAMES) or Refusal(_text(raw.get("id")), problem)
 
 
 def _text(raw: Any) -> str | None:

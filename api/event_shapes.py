@@ -48,13 +48,14 @@ class EventBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=Fals
 
 class Item(NamedTuple):
     """An event that can be taken. `traits` are attributes of the customer to be set with it, `undeclared` how many more
-    the catalog doesn't declare.
+    the catalog doesn't declare; `notes` what else there is to tell of how it was read.
     """
 
     sent: Sent
     names: Names = OURS
     traits: Mapping[str, Any] = {}
     undeclared: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class Refusal(NamedTuple):

@@ -23,6 +23,7 @@ from api.event_shapes import Item
 from api.headers import echoed_request_id, new_request_id
 from api.posted import Posted, Reply
 from api.problems import Problem, unavailable
+from api.segment import WITHDRAWING
 from api.worker import Worker
 from features.applying import Result
 from features.customer import Customer, with_attributes
@@ -180,7 +181,10 @@ def may_withdraw(head: Head, body: bytes) -> bool:
     """
     if head.attributes is not None and head.attributes.get("type") in NO_MORE:
         return True
-    return b"\\u" in body or any(name.encode() in body for name in NO_MORE)
+    return b"\\u" in body or any(name in body for name in _WITHDRAWING)
+
+
+_WITHDRAWING = [name.encode() for name in (*NO_MORE, *WITHDRAWING)]
 
 
 def _traits_in(reading: Reading, results: list[Result]) -> dict[str, dict[str, Any]]:

@@ -3,7 +3,9 @@
 Senders add a lot to their messages that means nothing here (`context`, `integrations`, a `writeKey` …), so what we
 don't use is left aside. An `identify` states attributes of the customer; those that the catalog declares are set.
 
-Source: https://segment.com/docs/connections/spec/common/
+What their specification calls the events of e-mail, which come from those who send it, are outcomes here by our names.
+
+Sources: https://segment.com/docs/connections/spec/common/, https://segment.com/docs/connections/spec/email/
 """
 
 from collections.abc import Mapping
@@ -26,10 +28,24 @@ from catalog.plan import Plan
 from decision.request import Identifier
 from features.applying import Sent
 from features.customer import micros
+from features.events import NO_MORE
 from features.keys import LONGEST_ID
 
 MARKS = frozenset({"messageId", "userId", "anonymousId"})
 """An object with one of these is a message of Segment's, whatever else it has."""
+
+OUTCOMES = {
+    "Email Delivered": "delivered",
+    "Email Opened": "opened",
+    "Email Link Clicked": "click",
+    "Email Bounced": "bounced",
+    "Email Marked as Spam": "complained",
+    "Unsubscribed": "unsubscribed",
+}
+WITHDRAWING = frozenset(theirs for theirs, ours in OUTCOMES.items() if ours in NO_MORE)
+NAMES: Names = {"/id": "/messageId", "/customer_id": "/userId", "/at": "/timestamp", "/sent_at": "/sentAt"} | {
+    "/decision_id": "/properties/decision_id"
+}
 
 CustomerId = Annotated[str, msgspec.Meta(max_length=LONGEST_ID)]
 Kind = Literal["track", "identify", "page", "screen", "group", "alias"]
@@ -76,7 +92,7 @@ def message(raw: dict[str, Any], batch_sent_at: int | None, plan: Plan) -> Item:
     customer_id, whose = (found.user_id, "/userId") if found.user_id else (found.anonymous_id, "/anonymousId")
     if not customer_id:
         raise Problem("missing_field", "expected userId or anonymousId", pointer="/userId")
-    kind, field = _type_of(found), "/traits" if found.type in _TRAITS else "/properties"
+    kind, field = _type_of(found, plan), "/traits" if found.type in _TRAITS else "/properties"
     refuse_controls((found.message_id, "/messageId"), (customer_id, whose), (kind, "/event"))
     properties = _properties_of(found)
     refuse_unbounded(properties, field)
@@ -89,12 +105,29 @@ def message(raw: dict[str, Any], batch_sent_at: int | None, plan: Plan) -> Item:
     return Item(sent, names, _traits(plan, declared), len(properties) - len(declared))
 
 
-def _type_of(found: SegmentMessage) -> str:
+def fields(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What there is of a track by our names, whatever it is."""
+    properties, event = raw.get("properties"), raw.get("event")
+    return {
+        "id": raw.get("messageId"),
+        "customer_id": raw.get("userId") or raw.get("anonymousId"),
+        "type": OUTCOMES.get(event, event) if isinstance(event, str) else None,
+        "at": raw.get("timestamp") or raw.get("originalTimestamp"),
+        "sent_at": raw.get("sentAt"),
+        "properties": properties,
+        "decision_id": properties.get("decision_id") if isinstance(properties, dict) else None,
+    }
+
+
+def _type_of(found: SegmentMessage, plan: Plan) -> str:
+    """An event that the catalog declares by Segment's name keeps it, unless it takes consent back."""
     if found.type != "track":
         return found.type
     if found.event is None:
         raise Problem("missing_field", "a track message has an event", pointer="/event")
-    return found.event
+    if found.event in plan.aggregates.declared and found.event not in WITHDRAWING:
+        return found.event
+    return OUTCOMES.get(found.event, found.event)
 
 
 def _properties_of(found: SegmentMessage) -> dict[str, Any]:

@@ -158,6 +158,8 @@ WITHDRAWALS: dict[str, tuple[bytes, dict[str, str]]] = {
     ),
     "in escapes": (b'{"id": "w", "customer_id": "ada", "type": "unsub\\u0073cribed"}', {}),
     "Segment's": (b'{"type": "track", "event": "unsubscribed", "messageId": "w", "userId": "ada"}', {}),
+    "Segment's e-mail": (b'{"type": "track", "event": "Unsubscribed", "messageId": "w", "userId": "ada"}', {}),
+    "Segment's spam": (b'{"type": "track", "event": "Email Marked as Spam", "messageId": "w", "userId": "ada"}', {}),
     "a CloudEvent": (
         b'{"specversion": "1.0", "id": "w", "source": "s", "type": "complained", "subject": "ada"}',
         {"content-type": "application/cloudevents+json"},
