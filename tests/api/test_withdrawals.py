@@ -57,7 +57,7 @@ def test_ours(client: httpx.Client, customer_id: str, wrong: dict[str, Any], not
     agrees(client, customer_id)
     body = OURS | {"customer_id": customer_id} | wrong
     told = client.post("/events", json=body)
-    assert (told.status_code, told.json()["status"], told.json()["notes"]) == (200, "stored", notes)
+    assert (told.status_code, told.json()["status"], told.json()["notes"]) == (200, "stored", [*notes, "no_decision"])
     assert agreed(client, customer_id) == NOBODY
     assert client.post("/events", json=[body]).json()["duplicates"] == 1
 
@@ -74,7 +74,8 @@ def test_ours(client: httpx.Client, customer_id: str, wrong: dict[str, Any], not
 def test_segments(client: httpx.Client, customer_id: str, body: dict[str, Any], notes: list[str]) -> None:
     agrees(client, customer_id)
     told = client.post("/events", json=body | {"userId": customer_id}).json()
-    assert (told["status"], told.get("notes", [])) == ("stored", notes)
+    more = ["decision_in_properties"] if "properties" in body else []
+    assert (told["status"], told["notes"]) == ("stored", [*notes, "no_decision", *more])
     assert agreed(client, customer_id) == NOBODY
 
 
@@ -91,7 +92,7 @@ def test_cloud_events(client: httpx.Client, customer_id: str, wrong: dict[str, A
     agrees(client, customer_id)
     body = CLOUD | {"subject": customer_id} | wrong
     told = client.post("/events", json=body, headers={"content-type": CLOUD_JSON}).json()
-    assert (told["status"], sorted(told.get("notes", []))) == ("stored", notes)
+    assert (told["status"], told["notes"]) == ("stored", [*notes, "no_decision"])
     assert agreed(client, customer_id) == NOBODY
 
 
@@ -123,7 +124,7 @@ def test_segments_e_mail_events_are_outcomes(events: Server, send: Send, custome
 def test_a_no_that_comes_too_late_is_told(client: httpx.Client, customer_id: str) -> None:
     agrees(client, customer_id)
     told = client.post("/events", json=OURS | {"customer_id": customer_id, "at": "2020-01-31T09:00:00Z"}).json()
-    assert told == {"id": "u-1", "status": "stored", "notes": ["older_than_consent"]}
+    assert told == {"id": "u-1", "status": "stored", "notes": ["no_decision", "older_than_consent"]}
     assert agreed(client, customer_id) == {"marketing": True, "service": True}
 
 

@@ -97,10 +97,10 @@ async def test_a_no_from_before_the_yes_is_told_to_be_of_no_effect(engine: Engin
     now = store.clock.now()
     await store.update("c-1", agreed("marketing", at=now - DAY), patient())
     (told,) = await intake.take([Sent("e-1", "c-1", "complained", now - 2 * DAY)], PATIENT)
-    assert told == Result("stored", notes=("older_than_consent",))
+    assert told == Result("stored", notes=("no_decision", "older_than_consent"))
     assert await granted(store) == {"marketing": True, "service": False}
     (told,) = await intake.take([Sent("e-2", "c-1", "complained", now - DAY - 1_000_000)], PATIENT)
-    assert told == Result("stored"), "times may be cut to whole seconds"
+    assert told == Result("stored", notes=("no_decision",)), "times may be cut to whole seconds"
     assert not any((await granted(store)).values())
 
 
@@ -125,7 +125,7 @@ async def test_a_no_is_never_refused_for_its_form(engine: Engine, intake: Intake
         await store.update("c-1", agreed("marketing"), patient())
         await update(store, "c-1", lambda customer, now: with_consent_now(customer, "marketing", YES), patient())
         results = await intake.take([Sent(f"no-{number}", "c-1", "unsubscribed", **part)], PATIENT)
-        assert results == [Result("stored", notes=notes)]
+        assert results == [Result("stored", notes=(*notes, "no_decision"))]
         assert not any((await granted(store)).values())
         assert [event.id for event in await logged(store)][-1] == f"no-{number}"
         if "properties" not in part:
