@@ -12,7 +12,7 @@ from catalog.bundle import Bundle, values_in
 
 _CONTACTS = (
     "contacts keep the names that they were made with, and limits and pauses that go by another don't count them: of "
-    "what was only renamed, customers may be told again as if they hadn't been"
+    "what was only renamed, customers may be contacted again as if they hadn't been"
 )
 _BUDGETS = "a budget under another name begins with all of its limit"
 _ATTRIBUTES = "what customers have stated there is read no more, and no limit of their own that it was"

@@ -16,14 +16,23 @@ class NothingInForceError(ValueError):
     """No catalog is in force in this Redis, so nobody can say what may be sent."""
 
 
+class LostInForceError(NothingInForceError):
+    """An earlier catalog is in force than before: Redis has lost something, and workers will tell it again."""
+
+
 class InForcePlan:
-    """`otherwise` is what to go by as long as nothing is in force, as where only `tino decide` has decided."""
+    """`otherwise` is what to go by as long as nothing is in force, as where only `tino decide` has decided.
+
+    Like a worker's, its catalog never goes back to an earlier move of the pointer: where Redis has lost that, as when
+    an older copy of it was restored, nobody knows what is in force until a worker has told it.
+    """
 
     def __init__(self, catalogs: CatalogStore, otherwise: Plan | None = None) -> None:
         self._catalogs = catalogs
         self._otherwise = otherwise
         self._plan: Plan | None = None
         self._building = asyncio.Lock()
+        self._epoch = 0
 
     @property
     def plan(self) -> Plan:
@@ -52,6 +61,12 @@ class InForcePlan:
         pointer = await self._catalogs.in_force()
         if not pointer.digest and self._otherwise is None:
             raise NothingInForceError("no catalog is in force here: start a service with one, or name one, --catalog")
+        if pointer.epoch < self._epoch:
+            raise LostInForceError(
+                "Redis has lost which catalog is in force: nothing is sent until a worker that serves it has told it "
+                "again, or this deliverer is started anew"
+            )
+        self._epoch = pointer.epoch
         return pointer.digest
 
     async def _made(self, digest: str) -> Plan:

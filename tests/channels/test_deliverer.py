@@ -18,10 +18,11 @@ from channels.in_force import NothingInForceError
 from channels.message import Message
 from channels.running import deliver_once, keep_delivering
 from decision.release import Unsent
+from features.catalogs import CatalogStore, Pointer
 from features.commit import Commit
 from features.deadline import Deadline
 from features.forgetting import forget
-from features.keys import META
+from features.keys import IN_FORCE, META
 from features.store import CustomerStore
 from tests.channels.conftest import At
 from tests.channels.desk import CATALOG, EVENING, MORNING, NOON, PATIENT, Desk
@@ -447,6 +448,34 @@ async def test_a_reload_while_a_catalog_is_built_counts_too(at: At, monkeypatch:
         await running
         assert (adapter.sent, dict(deliverer.tally.unsent)) == (["ring/call"], {Unsent.NOT_DECLARED: 2})
         assert len(built) == 2
+
+
+async def test_where_redis_has_lost_a_reload_nothing_is_sent_until_it_is_told_again(at: At) -> None:
+    """As when an older copy of it was restored, by which there is room for what there was none."""
+    async with at(NOON) as desk:
+        await ready(desk, "push")
+        catalogs, adapter = CatalogStore(desk.store.ledger.link), Told()
+        before = await catalogs.in_force()
+        await desk.serve(CATALOG.replace("limit: 4", "limit: 0"))
+        reloaded = await catalogs.in_force()
+        deliverer = desk.deliverer(adapter)
+        await deliver_once(deliverer)
+        assert dict(deliverer.tally.unsent) == {Unsent.CONTACT_POLICY: 1}
+        await desk.serve()
+        await desk.decide("push")
+        await deliver_once(deliverer)
+        assert adapter.sent == ["tip/push"]
+        await desk.decide("email")
+        await desk.store.ledger.link.ask(
+            "HSET", IN_FORCE, "epoch", before.epoch, "digest", before.digest, within=PATIENT
+        )
+        with pytest.raises(NothingInForceError, match="has lost which catalog is in force"):
+            await deliver_once(deliverer)
+        assert adapter.sent == ["tip/push"]
+        await catalogs.restore(Pointer(reloaded.epoch + 1, before.digest), await catalogs.packed(before.digest))
+        await desk.lease_runs_out()
+        await deliver_once(deliverer)
+        assert adapter.sent == ["tip/push", "news/email"]
 
 
 async def test_it_goes_on_until_it_is_told_to_stop(at: At) -> None:
