@@ -99,7 +99,7 @@ async def test_killed_before_any_step_to_ask_again_does_the_rest(store: Customer
     assert len(await store.ledger.link.ask("KEYS", "tino:{*}:s:*", within=30)) == 3
     for name in ("cookie", "device", "person"):
         _, back = await update(store, name, with_name, patient())
-        assert back.customer.consents["news"] == Consent(False, 3 * SECOND, "erased")
+        assert back.customer.consents["news"] == Consent(False, 6 * SECOND, "erased")
 
 
 def with_name(customer: Customer, now: int) -> Customer:
