@@ -20,6 +20,7 @@ from archive.running import EVERY_SECONDS, Place, archive_once, keep_archiving, 
 from catalog.building import build_plan
 from catalog.bundle import bundle_of
 from catalog.loading import LoadedCatalog, check_catalog, load_catalog
+from catalog.report import counted
 from cli_data import data_of, looked_into, misused, opened_store, redis_at, redis_of, refuse_strangers, there
 from cli_deliver import deliver_command
 from cli_events import backfill_command, import_events_command
@@ -99,7 +100,7 @@ def check(catalog: CatalogArgument, now: NowOption = None) -> None:
         except ModelError as error:
             say.print(f"{catalog}: error: {error}")
             errors = 1
-    out.print(f"{catalog}: {errors} errors, {warnings} warnings")
+    out.print(f"{catalog}: {counted(errors, 'error')}, {counted(warnings, 'warning')}")
     raise typer.Exit(code=1 if errors else 0)
 
 
@@ -152,8 +153,8 @@ def import_customers_command(
     for row in bad[:MOST_REPORTED]:
         say.print(f"{file}:{row.line}: {row.reason}")
     if len(bad) > MOST_REPORTED:
-        say.print(f"... and {len(bad) - MOST_REPORTED} more bad rows")
-    out.print(f"{stored} customers stored, {len(bad)} rows left out")
+        say.print(f"... and {counted(len(bad) - MOST_REPORTED, 'more bad row')}")
+    out.print(f"{counted(stored, 'customer')} stored, {counted(len(bad), 'row')} left out")
     raise typer.Exit(code=1 if bad else 0)
 
 
@@ -327,8 +328,8 @@ def _print_summary(summary: Summary, *, dry: bool) -> None:
     out.print(reasons)
     if summary.degraded:
         out.print("degraded: " + ", ".join(f"{why} {count}" for why, count in summary.degraded.items()))
-    kind = "dry run" if dry else "committed"
-    out.print(f"{summary.customers} customers in {summary.seconds:.2f} s, {summary.per_second:,.0f}/s ({kind})")
+    kind, customers = "dry run" if dry else "committed", counted(summary.customers, "customer")
+    out.print(f"{customers} in {summary.seconds:.2f} s, {summary.per_second:,.0f}/s ({kind})")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from archive.events import EventLog
 from catalog.building import build_plan
 from catalog.loading import LoadedCatalog
 from catalog.plan import Plan
+from catalog.report import counted
 from cli_data import data_of, looked_into, opened_store, redis_at, redis_of
 from commands import (
     MOST_REPORTED,
@@ -87,10 +88,10 @@ def import_events_command(
             for row in bad[:MOST_REPORTED]:
                 say.print(f"{file}:{row.line}: {row.reason}")
             if len(bad) > MOST_REPORTED:
-                say.print(f"... and {len(bad) - MOST_REPORTED} more bad rows")
+                say.print(f"... and {counted(len(bad) - MOST_REPORTED, 'more bad row')}")
             for note, meaning in NOTES.items():
                 if tally[note]:
-                    say.print(f"{file}: {tally[note]} events {meaning}")
+                    say.print(f"{file}: events {meaning}: {tally[note]}")
             out.print(_summary(file, tally, before=before))
             left_out += tally["left_out"]
     raise typer.Exit(code=1 if left_out else 0)
@@ -121,8 +122,8 @@ async def _import(
 
 
 def _summary(file: Path, tally: Counter[str], *, before: bool) -> str:
-    there = f", {tally['duplicate']} were stored before" if tally["duplicate"] else ""
-    came_to = f"{tally['stored']} events stored{there}, {tally['left_out']} rows left out"
+    there = f", {tally['duplicate']} stored before" if tally["duplicate"] else ""
+    came_to = f"{counted(tally['stored'], 'event')} stored{there}, {counted(tally['left_out'], 'row')} left out"
     if before:
         return f"{file.name}: was imported before, which came to {came_to}; nothing was stored by this run"
     return f"{file.name}: {came_to}"
@@ -146,7 +147,7 @@ def backfill_command(
     with failing_plainly(), redis_of(directory) as url:
         plan, found, at = asyncio.run(_backfill(url, given, aggregates or [], directory, now, anew))
     out.print(
-        f"{found.changed} of {found.customers} customers changed, {found.events} events read"
+        f"{found.changed} of {counted(found.customers, 'customer')} changed, {counted(found.events, 'event')} read"
         + (f", {found.misfits} of them of no fit" if found.misfits else "")
     )
     if (short := _short(plan, aggregates or [], found, at)) is not None:

@@ -17,6 +17,7 @@ from archive.drain import Terms
 from archive.running import Place
 from catalog.bundle import Bundle, bundle_of
 from catalog.loading import LoadedCatalog
+from catalog.report import counted
 from cli_data import data_of, misused, opened_store, redis_at, refuse_strangers, running_redis
 from commands import CatalogOption, DataOption, NowOption, failing_plainly, loaded_catalog, out, print_diagnostics, say
 from features.catalogs import CatalogStore, Pointer
@@ -102,7 +103,8 @@ def reload_command(
     with failing_plainly():
         made_of(loaded)  # its models are loaded too before anybody is told of it
         count = asyncio.run(run(running_redis(place)))
-    out.print(f"{loaded.spec.name} ({loaded.digest}) is in force: {count} workers serve it")
+    workers = counted(count, "worker") + (" serves" if count == 1 else " serve")
+    out.print(f"{loaded.spec.name} ({loaded.digest}) is in force: {workers} it")
 
 
 async def _tell_what_goes(catalogs: CatalogStore, bundle: Bundle, before: Pointer) -> None:

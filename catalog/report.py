@@ -48,3 +48,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return "; none is declared"
     shown = ", ".join(names[:8])
     return f"; known: {shown}{' …' if len(names) > 8 else ''}"
+
+
+def counted(count: int, noun: str) -> str:
+    """How many there are, in words: 1 row, 2 rows."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -28,6 +28,7 @@ actions:
   regulars: {eligible: customer.visits > 3, value: 9, treatments: {in_app: {title: Thanks}, email: {subject: Thanks}}}
 contact_policies:
   daily: {limit: 2, rolling: 1d, scope: {channel: in_app}}
+  weekly: {limit: 100, rolling: 7d, scope: {channel: email}}
 """
 CUSTOMERS = "customer_id,first_name,visits,email,consent:marketing\na,Ana,5,a@example.com,yes\nb,Bea,1,,\n"
 

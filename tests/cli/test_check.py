@@ -20,13 +20,13 @@ def test_errors_name_file_line_and_what_would_be_right(tino: Tino, folder: Path)
     assert rule.startswith("bad.yaml:10:")
     assert "actions.regulars.eligible" in rule
     assert "visits" in rule
-    assert colour.startswith("bad.yaml:106:1: error: colour: ")  # and not an emoji for any `:100:` on the way
+    assert colour.startswith("bad.yaml:107:1: error: colour: ")  # and not an emoji for any `:100:` on the way
 
 
 def test_warnings_alone_do_not_fail(tino: Tino, folder: Path) -> None:
     (folder / "old.yaml").write_text(CATALOG.replace("hello: {", "hello: {until: 2020-01-01, "))
     done = tino("check", "old.yaml", "--now", "2026-01-01")
-    assert (done.returncode, done.stdout) == (0, "old.yaml: 0 errors, 1 warnings\n")
+    assert (done.returncode, done.stdout) == (0, "old.yaml: 0 errors, 1 warning\n")
     assert "warning: actions.hello.until" in done.stderr
     assert tino("check", "old.yaml", "--now", "2019-12-31T23:59").stdout == "old.yaml: 0 errors, 0 warnings\n"
 
@@ -39,7 +39,7 @@ def test_what_is_not_there_or_not_a_catalog(tino: Tino, folder: Path) -> None:
         done = tino("check", path)
         assert done.returncode == 1
         assert done.stderr.startswith(path)
-        assert done.stdout.startswith(f"{path}: 1 errors")
+        assert done.stdout.startswith(f"{path}: 1 error,")
 
 
 def test_a_time_that_is_none(tino: Tino) -> None:
@@ -53,10 +53,10 @@ def test_a_model_that_can_not_be_loaded_is_an_error(tino: Tino, folder: Path) ->
     asked = CATALOG.replace("actions:\n", "models: {liking: {onnx: broken.onnx}}\nactions:\n")
     asked = asked.replace("hello: {value: 1,", "hello: {value: 1, propensity: {model: liking},")
     (folder / "asks.yaml").write_text(asked)
-    for warned, until in ((0, ""), (1, "until: 2020-01-01, ")):
+    for warned, until in (("0 warnings", ""), ("1 warning", "until: 2020-01-01, ")):
         (folder / "asks.yaml").write_text(asked.replace("hello: {", f"hello: {{{until}"))
         done = tino("check", "asks.yaml", "--now", "2026-01-01")
-        assert (done.returncode, done.stdout) == (1, f"asks.yaml: 1 errors, {warned} warnings\n")
+        assert (done.returncode, done.stdout) == (1, f"asks.yaml: 1 error, {warned}\n")
         assert "model `liking`" in done.stderr
     refused = tino("decide", "asks.yaml", "a", "--now", "2026-01-01")
     assert (refused.returncode, refused.stdout) == (1, "")

@@ -89,7 +89,7 @@ def test_several_files_of_events_in_our_own_shape(tino: Tino, folder: Path) -> N
     done = tino(*IMPORT, "one.jsonl", "two.ndjson")
     assert done.stdout.splitlines() == [
         "one.jsonl: 2 events stored, 0 rows left out",
-        "two.ndjson: 1 events stored, 2 were stored before, 0 rows left out",
+        "two.ndjson: 1 event stored, 2 stored before, 0 rows left out",
     ]
     assert (done.returncode, done.stderr) == (0, "")
     assert told(tino, "a")[0]["title"] == "2 0 5.0 1"

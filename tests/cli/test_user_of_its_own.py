@@ -45,7 +45,7 @@ def test_the_rights_that_are_documented_are_enough(folder: Path, tino: Tino, url
         event = {"id": "e", "customer_id": "a", "type": "click", "decision_id": answer["decision_id"]}
         assert client.post("/events", json=event).json()["status"] == "stored"
         assert client.get(f"/decisions/{answer['decision_id']}").json()["replay"]["identical"]
-        assert done("reload").endswith("is in force: 1 workers serve it\n")
+        assert done("reload").endswith("is in force: 1 worker serves it\n")
         assert done("deliver", "--to", "sent.jsonl", "--once").startswith("1 sent, 0 not sent")
         assert done("archive", "--once", "--min-age", "0").startswith("archived 1 record and 2 events")
         assert client.delete("/customers/a").status_code == 200
