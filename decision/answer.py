@@ -63,30 +63,25 @@ def contacts_of(decision: Decision, decision_id: str) -> tuple[Contact, ...]:
     added, known = [], decision.keys
     for pick in decision.granted:
         treatment = pick.treatment
+        at = decision.now if pick.not_before is None else pick.not_before
+        held = at - decision.now if treatment.valid_for else 0
         keys = tuple([(key, known[key]) for key in treatment.keys if key in known]) if treatment.keys else ()
         added.append(
             Contact(
-                decision.now if pick.not_before is None else pick.not_before,
+                at,
                 treatment.action,
                 treatment.channel,
                 treatment.group,
                 treatment.direction,
                 decision_id,
                 keys,
-                valid_for=_stands_for(pick, decision.now),
+                valid_for=(treatment.valid_for or 0) - held,
                 counts_toward_caps=treatment.counts_toward_caps,
                 purpose=treatment.purpose or "",
+                held=held,
             )
         )
     return tuple(added)
-
-
-def _stands_for(pick: Pick, now: int) -> int:
-    """From the contact on until the answer with it expires, 0 where that never is."""
-    span = pick.treatment.valid_for
-    if span is None or pick.not_before is None:
-        return span or 0
-    return span - (pick.not_before - now)
 
 
 def outbox_entries(plan: Plan, decision: Decision, decision_id: str, customer_id: str) -> list[bytes]:

@@ -64,7 +64,7 @@ def counted_since(
         for contact in since.come:  # mostly contacts were added, of which nothing can have come yet
             if contact.responses:
                 break
-            more = counted_more(plan, *more, labels[contact.labels], contact.at)
+            more = counted_more(plan, *more, labels[contact.labels], contact)
         else:
             return more
     less, added = _edits(plan, labels, since.gone), _edits(plan, labels, since.come)

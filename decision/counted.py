@@ -46,7 +46,7 @@ def counted_of(plan: Plan, labels: Sequence[Labels], log: Iterable[Logged]) -> t
             elif not contact.responses or is_held(contact, kind):
                 policy = plan.policies[number]
                 ends = holds.setdefault(number, _counter(policy))
-                _times(policy, ends, each, values).append(contact.at + each.valid_for)
+                _times(policy, ends, each, values).append(contact.ends(each.valid_for))
     _sort(counted)
     if not holds:
         return counted, NO_HOLDS
@@ -65,7 +65,7 @@ def places_of(plan: Plan, labels: Labels, contact: Logged) -> Iterator[tuple[int
         if at is not None:
             yield number, values, False, at
         elif is_held(contact, kind):
-            yield number, values, True, contact.at + labels.valid_for
+            yield number, values, True, contact.ends(labels.valid_for)
 
 
 class _Counts(NamedTuple):
@@ -107,9 +107,9 @@ def _sort(counted: Iterable[Counted]) -> None:
 
 
 def counted_more(
-    plan: Plan, counted: tuple[Counted, ...], holds: Holds, labels: Labels, at: int
+    plan: Plan, counted: tuple[Counted, ...], holds: Holds, labels: Labels, contact: Logged
 ) -> tuple[tuple[Counted, ...], Holds]:
-    """What is counted, and held, with one contact more, made at `at`, of which nothing has come; neither is changed."""
+    """What is counted, and held, with one contact more, of which nothing has come; neither is changed."""
     more: list[Counted] | None = None
     held: dict[int, Counted] | None = None
     for number, values, kind in counting(plan, labels):
@@ -119,10 +119,10 @@ def counted_more(
         if kind:
             held = held or {**holds}
             known = held[number] if number in held else _counter(policy)
-            held[number] = _with(policy, known, labels, values, at + labels.valid_for)
+            held[number] = _with(policy, known, labels, values, contact.ends(labels.valid_for))
         else:
             more = more or [*counted]
-            more[number] = _with(policy, more[number], labels, values, at)
+            more[number] = _with(policy, more[number], labels, values, contact.at)
     return counted if more is None else tuple(more), held or holds
 
 

@@ -25,8 +25,8 @@ def counting(plan: Plan, labels: Labels) -> tuple[Counting, ...]:
 
 
 def _looked_up(plan: Plan, labels: Labels) -> tuple[Counting, ...]:
-    """By what matters of `labels` here. Each contact that quiet hours hold stands for a time of its own: were only its
-    very labels remembered, there would soon be no room for others.
+    """By what matters of `labels` here. Labels from before had each a time of its own, where quiet hours held the
+    contact: were only the very labels remembered, there would soon be no room for others.
     """
     ends = 1 if labels.valid_for else 0
     alike = Labels(labels.action, labels.channel, labels.group, labels.direction, (), ends, labels.counts_toward_caps)

@@ -84,7 +84,7 @@ def _counts(contact: Logged, kind: str) -> bool:
 
 def _may_wait(labels: Labels, contact: Logged, now: int) -> bool:
     """Whether it is looked at once more before it is sent. Where it was held, its time is later than the decision's."""
-    if labels.direction != "outbound" or contact.at <= now - (labels.valid_for or LONGEST_WAIT):
+    if labels.direction != "outbound" or contact.ends(labels.valid_for or LONGEST_WAIT) <= now:
         return False
     return all(response.kind not in (DELIVERED, FAILED) for response in contact.responses)
 

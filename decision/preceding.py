@@ -63,4 +63,4 @@ def _at_delivery(labels: Labels, contact: Logged, now: int) -> Logged:
 def _waits(labels: Labels, contact: Logged, now: int) -> bool:
     """Whether it is still to be sent, as far as is known."""
     stands = labels.valid_for or LONGEST_WAIT
-    return labels.direction == "outbound" and not contact.responses and contact.at + stands > now
+    return labels.direction == "outbound" and not contact.responses and contact.ends(stands) > now

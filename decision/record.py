@@ -191,7 +191,7 @@ def _consent(given: Consent) -> dict[str, Any]:
 def _contact(contact: Contact) -> dict[str, Any]:
     """Without what is as it mostly is: `responses` where there were none, `valid_for` without an end, and so on."""
     told = {**msgspec.structs.asdict(contact), "responses": list(map(msgspec.structs.asdict, contact.responses))}
-    usual = {"responses": [], "valid_for": 0, "counts_toward_caps": True, "purpose": ""}
+    usual = {"responses": [], "valid_for": 0, "counts_toward_caps": True, "purpose": "", "held": 0}
     return {name: value for name, value in told.items() if name not in usual or value != usual[name]}
 
 

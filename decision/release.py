@@ -21,7 +21,7 @@ from decision.policy import Allowance, limits_of
 from decision.preceding import counted_before
 from decision.quiet import quiet_until
 from decision.view import view_of
-from features.customer import Customer, Labels, Logged, moment, numbered
+from features.customer import Customer, Labels, Logged, moment
 from rules.programs import Frame
 
 
@@ -149,9 +149,6 @@ def put_off(customer: Customer, message: Outgoing, until: int) -> Customer:
     contact = contact_of(customer, message)
     if contact is None or contact.at == until:
         return customer
-    label = customer.labels[contact.labels]
-    if label.valid_for:
-        label = replace(label, valid_for=label.valid_for - (until - contact.at))
-    number, labels = numbered(customer.labels, label)
-    moved = replace(contact, at=until, labels=number)
-    return replace(customer, labels=labels, log=tuple(moved if each is contact else each for each in customer.log))
+    held = contact.held + until - contact.at if customer.labels[contact.labels].valid_for else 0
+    moved = replace(contact, at=until, held=held)
+    return replace(customer, log=tuple(moved if each is contact else each for each in customer.log))

@@ -75,7 +75,7 @@ def confirms_late(plan: Plan, labels: Labels, contact: Logged, event: Event) -> 
     if not labels.valid_for or not labels.counts_toward_caps:
         return False
     given_back = any(response.kind in _FAILED for response in contact.responses)
-    if not given_back and event.at < contact.at + labels.valid_for:
+    if not given_back and event.at < contact.ends(labels.valid_for):
         return False
     named = labels.named
     waited_for = {

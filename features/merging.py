@@ -156,7 +156,7 @@ def _contacts(one: Customer, two: Customer) -> tuple[tuple[Labels, ...], tuple[L
     log = []
     for labels, contact in sorted(found.values(), key=_place):
         number = numbers.setdefault(labels, len(numbers))
-        log.append(Logged(contact.at, number, contact.decision, contact.responses))
+        log.append(replace(contact, labels=number))
     return tuple(numbers), tuple(log)
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from decision.answer import contacts_of
@@ -15,7 +16,7 @@ from decision.release import Outgoing, put_off
 from decision.request import NextActionRequest, resolve
 from decision.view import view_of
 from features.consents import with_consent
-from features.customer import Consent, Customer, micros, moment, with_attributes, with_contacts
+from features.customer import Consent, Customer, decode, encode, micros, moment, with_attributes, with_contacts
 from features.deadline import Deadline
 from features.opening import open_store
 from features.store import CustomerStore
@@ -40,6 +41,16 @@ actions:
   hello: {value: 1, treatments: {web: {t: Hello}}}
 contact_policies: {daily: {limit: 2, calendar: day, scope: {channel: [email, web]}}}
 """
+COUNTED = """
+timezone: Europe/Berlin
+customer: {email: string}
+purposes: [service]
+channels:
+  email: {direction: outbound, purpose: service, address: customer.email, quiet_hours: {from: 21:00, to: 08:00}}
+actions: {news: {group: g, value: 9, treatments: {email: {valid_for: 15h, t: News}}}}
+contact_policies: {daily: {limit: 400, rolling: 1d, counts: delivery, scope: {channel: email}}}
+"""
+HOUR, MINUTE = 3_600_000_000, 60_000_000
 OVER = micros(datetime.fromisoformat("2026-03-29T06:00Z"))  # eight in Berlin, after a night of an hour less
 
 
@@ -94,6 +105,43 @@ def test_what_is_held_ends_with_its_answer_however_often_it_is_put_off() -> None
         customer = put_off(customer, message, until)
         (contact,) = customer.contacts
         assert (contact.at, contact.at + contact.valid_for) == (until, ends)
+
+
+def test_contacts_that_are_held_have_their_labels_once() -> None:
+    """Each ends with its own answer all the same."""
+    plan = plan_of(COUNTED)
+    customer = Customer({"email": "a@example.com"}, {"service": Consent(True, 1)})
+    request = resolve(NextActionRequest("c-1", channels=["email"]), plan)
+    ends = []
+    for minutes in range(300):
+        now = OVER - 9 * HOUR + minutes * MINUTE + minutes
+        decision = decide(plan, request, view_of(plan, customer), now, 0)
+        ends.append(now + 15 * HOUR)
+        customer = with_contacts(customer, contacts_of(decision, f"{minutes:032x}"))
+    assert {contact.at for contact in customer.contacts} == {OVER}
+    assert [contact.at + contact.valid_for for contact in customer.contacts] == ends
+    assert len(customer.labels) == 1
+    assert view_of(plan, customer).holds == {0: ends}
+    again = decode(encode(customer))
+    assert again == customer
+    message = Outgoing(f"{7:032x}", "news/email", "service", "a@example.com", ends[7])
+    later = put_off(customer, message, OVER + HOUR)
+    assert later.labels is customer.labels
+    assert view_of(plan, later).holds == {0: ends}
+
+
+def test_a_state_from_before_has_what_was_held_in_its_labels() -> None:
+    plan = plan_of(COUNTED)
+    labels = ["news", "email", "g", "outbound", [], 6 * HOUR, True, "service"]  # 15 h, but for the 9 that it is held
+    log = [OVER, 0, bytes.fromhex(SOME_DECISION), []]
+    customer = decode(msgspec.msgpack.encode([{}, {}, False, 0, [labels], [log]]))
+    (contact,) = customer.contacts
+    assert (contact.at, contact.valid_for, contact.held) == (OVER, 6 * HOUR, 0)
+    assert view_of(plan, customer).holds == {0: [OVER + 6 * HOUR]}
+    message = Outgoing(SOME_DECISION, "news/email", "service", "a@example.com", OVER + 6 * HOUR)
+    later = put_off(customer, message, OVER + HOUR)
+    assert [each.at for each in later.log] == [OVER + HOUR]
+    assert view_of(plan, later).holds == {0: [OVER + 6 * HOUR]}
 
 
 async def asked(engine: Engine, limit: int) -> dict[str, Any]:

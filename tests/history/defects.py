@@ -141,7 +141,7 @@ DEFECTS: Sequence[Sequence[Defect]] = (
             "late impressions not counted",
             "decision/counted.py",
             "            if at is not None:",
-            "            if at is not None and at < contact.at + each.valid_for:",
+            "            if at is not None and at < contact.ends(each.valid_for):",
             seen_late,
             "limit",
         ),
