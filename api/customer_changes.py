@@ -7,8 +7,9 @@ from typing import Any, cast
 import msgspec
 
 from api.contacts import timestamp
-from api.customer_bodies import ConsentBody, CustomerBody, CustomerPatch
+from api.customer_bodies import ConsentBody, CustomerBody, CustomerPatch, must_be_declared
 from api.problems import Problem
+from catalog.plan import Plan
 from features.consents import with_consent, with_consent_by, with_refusal
 from features.customer import Consent, Customer, micros, with_attributes
 from features.elapsed import elapsed
@@ -73,6 +74,20 @@ def statement(purpose: str, body: ConsentBody, arrival: Arrival) -> Change:
         return with_consent(customer, purpose, made) if made.granted else with_refusal(customer, purpose, made, now)
 
     return change
+
+
+def of_known_purpose(plan: Plan, purpose: str, body: ConsentBody, change: Change) -> Change:
+    """`change`, unless nobody knows of the purpose; raises Problem then.
+
+    What was said of one before it left the catalog may be taken back: it may come again.
+    """
+
+    def checked(customer: Customer, now: int) -> Customer:
+        if body.granted or purpose not in customer.consents:
+            must_be_declared(plan, purpose)
+        return change(customer, now)
+
+    return checked
 
 
 def _stated_at(body: ConsentBody) -> int | None:

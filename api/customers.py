@@ -11,8 +11,8 @@ from fastapi import APIRouter, Query, Response
 
 from api.auth import Permission
 from api.contacts import ContactsAnswer, page
-from api.customer_bodies import CustomerBody, CustomerPatch, must_be_declared, read, read_consent, stated
-from api.customer_changes import Arrival, patched, replaced, statement
+from api.customer_bodies import CustomerBody, CustomerPatch, read, read_consent, stated
+from api.customer_changes import Arrival, of_known_purpose, patched, replaced, statement
 from api.paths import CustomerId, JsonBody, Purpose
 from api.permits import permit
 from api.problems import Problem
@@ -69,14 +69,7 @@ def routes(worker: Worker) -> APIRouter:
     )
     async def put_consent(customer_id: CustomerId, purpose: Purpose, sent: JsonBody) -> dict[str, Any]:
         arrival, body = Arrival(), read_consent(sent)
-        plan, state = worker.ready_engine.plan, statement(purpose, body, arrival)
-
-        def change(customer: Customer, now: int) -> Customer:
-            # What was said of a purpose before it left the catalog may be taken back: it may come again.
-            if body.granted or purpose not in customer.consents:
-                must_be_declared(plan, purpose)
-            return state(customer, now)
-
+        change = of_known_purpose(worker.ready_engine.plan, purpose, body, statement(purpose, body, arrival))
         _, customer = await changed(customer_id, change)
         return consent(customer.consents[purpose])
 

@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.customer_bodies import ConsentBody, CustomerBody, CustomerPatch
-from api.customer_changes import Arrival, patched, replaced, statement
+from api.customer_changes import Arrival, of_known_purpose, patched, replaced, statement
+from api.problems import Problem
 from features.consents import DOUBT
 from features.customer import EMPTY, Consent, Customer, moment
 from features.store import Change
+from tests.decision.plans import plan_of
 
 BEGIN = 1_790_000_000_000_000
 MS = 1_000
@@ -146,3 +148,16 @@ def test_what_is_long_past_undoes_nothing() -> None:
         world.commit(world.states(False, late))
         assert world.granted
     assert datetime.fromtimestamp(BEGIN / SECOND, UTC).year > 2020
+
+
+def test_a_purpose_that_left_the_catalog_can_still_be_refused() -> None:
+    web = "channels: {web: {direction: inbound}}\nactions: {a: {value: 1, treatments: {web: {t: x}}}}\n"
+    plan = plan_of(f"purposes: [service]\n{web}")
+    said = Customer(consents={"marketing": Consent(True, BEGIN)})
+    for customer, granted in ((EMPTY, False), (EMPTY, True), (said, True)):
+        body = ConsentBody(granted=granted)
+        with pytest.raises(Problem, match="is not declared in the catalog"):
+            of_known_purpose(plan, "marketing", body, statement("marketing", body, Arrival()))(customer, BEGIN)
+    body = ConsentBody(granted=False)
+    change = of_known_purpose(plan, "marketing", body, statement("marketing", body, Arrival()))
+    assert not change(said, BEGIN + SECOND).consents["marketing"].granted
