@@ -21,8 +21,9 @@ from catalog.plan import Plan
 from features.backfilling import filled, told
 from features.cache import Snapshot
 from features.commit import Commit, Committed
-from features.customer import Customer, encode
+from features.customer import Customer
 from features.deadline import Deadline
+from features.encoding import encode
 from features.errors import StoreError
 from features.events import Event
 from features.identity import root_of

@@ -21,8 +21,9 @@ from decision.view import View, view_of
 from features.attempts import TRIES_BEFORE_TICKET
 from features.cache import Snapshot
 from features.commit import Commit, Repeated, Short
-from features.customer import Customer, Span, encode, encode_longer
+from features.customer import Customer
 from features.deadline import Deadline
+from features.encoding import Span, encode, encode_longer
 from features.errors import StoreTimeout
 from features.keys import new_decision_id
 from features.store import CustomerStore

@@ -21,7 +21,8 @@ from decision.decide import Decision
 from decision.request import NextActionRequest
 from decision.view import view_of
 from features.consents import UNDATED
-from features.customer import Consent, Contact, Customer, decode, moment
+from features.customer import Consent, Contact, Customer, moment
+from features.encoding import decode
 from features.profile import ScoreValue, profile_of
 from models.scoring import ModelScores
 
@@ -56,7 +57,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
 class Record(msgspec.Struct, frozen=True, array_like=True):
     """`at` is the service time of the decision in microseconds since 1970 UTC; `seed` (64 bits) where it drew from.
 
-    `request` is JSON; `state` the customer's state as features.customer encodes it, b"" for one nobody knows;
+    `request` is JSON; `state` the customer's state as features.encoding has it, b"" for one nobody knows;
     `answer` the bytes that were sent; `degraded` the models that could not be relied on, of which `late` were not asked
     for want of time; `budgets` what was left of those budgets of which it was known that it might not do.
     """

@@ -21,7 +21,7 @@ from decision.decide import decide
 from decision.record import Outcome, Record, Scores, outcome_of
 from decision.request import NextActionRequest, RequestError, resolve
 from decision.view import view_of
-from features.customer import decode
+from features.encoding import decode
 from models.scoring import Models, ModelScores, Scored
 from rules.programs import Frame
 

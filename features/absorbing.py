@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from features.attempts import Attempts
 from features.cache import Snapshot
 from features.commit import Commit, Committed, Known, Outcome
-from features.customer import Customer, encode
+from features.customer import Customer
 from features.deadline import Deadline
+from features.encoding import encode
 from features.errors import CorruptState
 from features.events import Event
 from features.merging import Profile, alias_of, is_frozen, is_merged, merged_ids, thawed, united, without_events

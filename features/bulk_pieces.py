@@ -20,7 +20,8 @@ from features.bulk_coded import Ints
 from features.bulk_series import deltas, readers, too_old
 from features.cache import Snapshot
 from features.commit import Commit, Committed, Known, Outcome
-from features.customer import Customer, encode
+from features.customer import Customer
+from features.encoding import encode
 from features.events import NO_MORE, Event, digest, known_as, pack_events
 from features.series import Stored, cut, joined
 from features.store import CustomerStore

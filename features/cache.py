@@ -11,7 +11,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeVar
 
-from features.customer import EMPTY, Customer, Span
+from features.customer import EMPTY, Customer
+from features.encoding import Span
 
 T = TypeVar("T")
 ENTRY_BYTES = 700  # what any customer takes
@@ -20,7 +21,7 @@ BYTES_A_BYTE = 10  # what each byte of a body takes besides, itself included
 
 class Snapshot:
     """A customer as of one version. `body` is the encoded customer, b"" where there is none; `view` caches what is
-    derived from it under one catalog. `span` is for features.customer.encode_longer.
+    derived from it under one catalog. `span` is for features.encoding.encode_longer.
     """
 
     __slots__ = ("_view", "_view_before", "_view_of", "body", "customer", "last", "span", "version")

@@ -7,7 +7,8 @@ from features.applying import DUPLICATE, Applied, Result, Sent, apply_events
 from features.attempts import Attempts
 from features.cache import Snapshot
 from features.commit import Commit, Committed, Known, Outcome
-from features.customer import EMPTY, Customer, encode
+from features.customer import EMPTY, Customer
+from features.encoding import encode
 from features.events import NO_MORE, digest, known_as, pack_events
 from features.store import CustomerStore
 

@@ -11,8 +11,9 @@ from features.cache import UNKNOWN, Cache, Snapshot
 from features.clock import ServerClock
 from features.commit import HEADER, ClockOff, Commit, Committed, Moved, Outcome, Stored
 from features.connection import wait
-from features.customer import Customer, decode, encode
+from features.customer import Customer
 from features.deadline import Deadline
+from features.encoding import decode, encode
 from features.errors import CorruptState, MergedAway, StoreError, Uncertain
 from features.ledger import Ledger
 from features.merging import alias_of, is_merged

@@ -15,7 +15,8 @@ import pytest
 from examples.grocery.events import TABLES
 from examples.grocery.source import DataMissingError, find_source
 from features import redis_probe
-from features.customer import Customer, decode
+from features.customer import Customer
+from features.encoding import decode
 from features.redis_server import EmbeddedRedis
 from tests.cli.conftest import TINO, environment
 from tests.docs.pages import ROOT

@@ -14,7 +14,8 @@ from decision.reasons import Degradation
 from decision.record import RECORD_VERSION, Outcome, Record, RecordError, answer_in, read_record, record_body
 from decision.request import NextActionRequest, resolve
 from decision.view import view_of
-from features.customer import Consent, Contact, Customer, encode, moment
+from features.customer import Consent, Contact, Customer, moment
+from features.encoding import encode
 from tests.customers import SOME_DECISION, customer_of
 from tests.decision.plans import plan_of
 

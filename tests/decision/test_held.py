@@ -16,8 +16,9 @@ from decision.release import Outgoing, put_off
 from decision.request import NextActionRequest, resolve
 from decision.view import view_of
 from features.consents import with_consent
-from features.customer import Consent, Customer, decode, encode, micros, moment, with_attributes, with_contacts
+from features.customer import Consent, Customer, micros, moment, with_attributes, with_contacts
 from features.deadline import Deadline
+from features.encoding import decode, encode
 from features.opening import open_store
 from features.store import CustomerStore
 from tests.customers import SOME_DECISION

@@ -11,7 +11,8 @@ from decision.lasting import lasting
 from decision.policy import Allowance
 from decision.view import view_of
 from features.applying import Sent, apply_events
-from features.customer import Contact, Customer, Labels, Logged, Response, decode, encode, with_contacts
+from features.customer import Contact, Customer, Labels, Logged, Response, with_contacts
+from features.encoding import decode, encode
 from tests.customers import SOME_DECISION, customer_of
 from tests.decision.plans import plan_of
 

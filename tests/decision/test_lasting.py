@@ -11,8 +11,9 @@ from catalog.plan import Asked, Plan
 from decision.lasting import KEPT_ANYWAY, SWEEP, lasting, with_lasting
 from decision.preceding import LONGEST_WAIT
 from decision.request import NextActionRequest
-from features.customer import Contact, Response, encode, with_contacts
+from features.customer import Contact, Response, with_contacts
 from features.deadline import Deadline
+from features.encoding import encode
 from features.store import CustomerStore
 from tests.customers import SOME_DECISION, customer_of
 from tests.decision.plans import plan_of

@@ -20,7 +20,8 @@ from decision.decide import decide
 from decision.lasting import lasting
 from decision.request import NextActionRequest, resolve
 from decision.view import view_of
-from features.customer import Consent, Customer, decode, encode, with_contacts
+from features.customer import Consent, Customer, with_contacts
+from features.encoding import decode, encode
 from features.events import Event
 from features.responses import answered
 from tests.decision.counting import DAY, EPOCH, HALF_AN_HOUR, HOUR, ZONES, Made, Oracle, grid

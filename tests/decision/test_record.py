@@ -7,7 +7,8 @@ from decision.record import as_data, read_record, record_body
 from decision.request import NextActionRequest, resolve
 from decision.view import view_of
 from features.applying import Sent, apply_events
-from features.customer import EMPTY, encode
+from features.customer import EMPTY
+from features.encoding import encode
 from tests.decision.plans import plan_of
 
 DAY = 86_400_000_000

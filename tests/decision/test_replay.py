@@ -15,7 +15,8 @@ from decision.decide import Decision
 from decision.record import RECORD_VERSION, Record, Scores, as_data, read_record, record_body
 from decision.replay import Difference, ReplayError, replay
 from features.consents import with_consent
-from features.customer import Consent, Contact, Customer, decode, encode, with_attributes, with_contacts
+from features.customer import Consent, Contact, Customer, with_attributes, with_contacts
+from features.encoding import decode, encode
 from models.scoring import Models
 from tests.customers import SOME_DECISION
 from tests.decision.cases import FOLDERS, ROOT, Case, read_case

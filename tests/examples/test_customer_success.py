@@ -24,7 +24,8 @@ from decision.request import NextActionRequest, resolve
 from decision.view import view_of
 from features.aggregates import values_at
 from features.applying import STORED, Sent, apply_events
-from features.customer import EMPTY, Consent, Customer, decode, encode, micros, with_attributes
+from features.customer import EMPTY, Consent, Customer, micros, with_attributes
+from features.encoding import decode, encode
 from rules.types import coerce
 from tests.customers import SOME_DECISION
 

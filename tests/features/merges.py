@@ -15,8 +15,9 @@ from msgspec.structs import asdict, replace
 from catalog.series import Aggregates, Kept, Series
 from features.commit import Commit, Committed, Known
 from features.consents import with_consent
-from features.customer import Consent, Contact, Customer, encode, with_attributes, with_contacts
+from features.customer import Consent, Contact, Customer, with_attributes, with_contacts
 from features.deadline import Deadline
+from features.encoding import encode
 from features.events import Event, digest, pack_events
 from features.identity import Merge, merge, root_of
 from features.opening import open_store

@@ -12,7 +12,8 @@ from catalog.plan import Plan
 from catalog.series import Aggregate, Aggregates, Kept, Series
 from features.aggregates import value_of, values_at
 from features.applying import Sent, apply_events
-from features.customer import EMPTY, Customer, decode, encode
+from features.customer import EMPTY, Customer
+from features.encoding import decode, encode
 from features.readings import readings
 from features.series import Stored, cut, joined, put, single, without
 from tests.decision.plans import plan_of

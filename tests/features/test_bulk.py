@@ -20,7 +20,8 @@ from catalog.plan import Plan
 from features.applying import Sent, apply_events
 from features.bulk_batch import Batch
 from features.bulk_pieces import Pieces
-from features.customer import EMPTY, Customer, decode, encode, moment
+from features.customer import EMPTY, Customer, moment
+from features.encoding import decode, encode
 from features.event_columns import EventColumns
 from features.event_rows import read_slices
 from features.events import Event

@@ -22,15 +22,13 @@ from features.customer import (
     Labels,
     Logged,
     Response,
-    decode,
-    encode,
-    encode_longer,
     micros,
     moment,
     shared_labels,
     with_attributes,
     with_contacts,
 )
+from features.encoding import decode, encode, encode_longer
 from tests.customers import SOME_DECISION, customer_of
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -232,6 +230,15 @@ def test_a_state_of_before_events_is_read_and_written_anew() -> None:
     old = msgspec.msgpack.encode([*whole[:5], [entry[:3] for entry in whole[5]]])
     assert decode(old) == before
     assert encode_longer(old, None, decode(old), with_contacts(decode(old), (contact(3),))) is None
+
+
+def test_a_state_whose_contacts_had_fewer_fields_is_written_anew() -> None:
+    before = customer_of({"a": 1}, contacts=map(contact, range(20)))
+    whole = msgspec.msgpack.decode(encode(before))
+    old = msgspec.msgpack.encode([*whole[:5], [entry[:4] for entry in whole[5]], *whole[6:]])
+    assert decode(old) == before
+    after = with_contacts(decode(old), (contact(21),))
+    assert encode_longer(old, None, decode(old), after) is None
 
 
 @given(

@@ -15,18 +15,8 @@ from msgspec.structs import replace
 
 from catalog.series import Aggregates, Kept, Series
 from features.consents import DOUBT, with_consent, with_consent_now
-from features.customer import (
-    Consent,
-    Contact,
-    Customer,
-    Identity,
-    Logged,
-    Response,
-    decode,
-    encode,
-    with_attributes,
-    with_contacts,
-)
+from features.customer import Consent, Contact, Customer, Identity, Logged, Response, with_attributes, with_contacts
+from features.encoding import decode, encode
 from features.events import Event
 from features.merging import (
     Profile,

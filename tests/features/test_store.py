@@ -11,8 +11,9 @@ from features.cache import Cache
 from features.clock import ServerClock
 from features.commit import Commit, Committed, Moved
 from features.consents import with_consent
-from features.customer import EMPTY, Consent, Customer, encode, with_attributes
+from features.customer import EMPTY, Consent, Customer, with_attributes
 from features.deadline import Deadline
+from features.encoding import encode
 from features.errors import CorruptState, OutOfTime, StoreTimeout
 from features.ledger import Ledger
 from features.opening import open_store

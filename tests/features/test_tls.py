@@ -15,8 +15,9 @@ import pytest
 from features.address import parse_url
 from features.commit import Commit, Committed
 from features.connection import Connection
-from features.customer import EMPTY, encode
+from features.customer import EMPTY
 from features.deadline import Deadline
+from features.encoding import encode
 from features.errors import ConnectionLost, NotConnected, RedisReplyError
 from features.link import Link
 from features.opening import open_store, problems

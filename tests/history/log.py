@@ -9,7 +9,8 @@ from functools import partial
 import orjson
 
 from decision.record import Record, read_record
-from features.customer import Customer, decode
+from features.customer import Customer
+from features.encoding import decode
 from features.events import Event, unpack_events
 from features.ledger import Ledger
 from features.merging import merged_ids

@@ -24,7 +24,8 @@ from examples.grocery.source import DataMissingError, find_source
 from examples.grocery.training import figures
 from features.applying import Sent, apply_events
 from features.columns import Columns, ImportRow
-from features.customer import EMPTY, Customer, decode, encode, micros
+from features.customer import EMPTY, Customer, micros
+from features.encoding import decode, encode
 from features.rows import read_rows
 from models.contacts import Contact, read_contacts
 from models.inputs import Inputs, of_treatment
