@@ -136,8 +136,16 @@ def _mixed(document: Any, plan: Plan) -> Reading:
             raise Problem("unknown_field", "beside `events` there is nothing", pointer=f"/{name}"[:200])
         return _reading([_item(each, None, plan) for each in _list(whole["events"], "/events")])
     if "batch" in whole:
-        sent_at = sent_at_of(whole)
-        return _reading([_segment(each, sent_at, plan) for each in _list(whole["batch"], "/batch")])
+        batch = _list(whole["batch"], "/batch")
+        try:
+            sent_at = sent_at_of(whole)
+        except Problem as problem:
+            # When any of these was can't be told, which what takes consent back can do without.
+            mended = [_mended(each, problem) for each in batch]
+            if not any(isinstance(each, Item) for each in mended):
+                raise
+            return _reading(mended)
+        return _reading([_segment(each, sent_at, plan) for each in batch])
     return _reading([_item(whole, None, plan)], single=True)
 
 
@@ -158,7 +166,12 @@ def _segment(raw: dict[str, Any], sent_at: int | None, plan: Plan) -> Item | Ref
     try:
         return message(raw, sent_at, plan)
     except Problem as problem:
-        return withdrawal(segment.fields(raw), segment.NAMES) or Refusal(_text(raw.get("messageId")), problem)
+        return _mended(raw, problem)
+
+
+def _mended(raw: dict[str, Any], problem: Problem) -> Item | Refusal:
+    made = withdrawal(segment.fields(raw), segment.NAMES, ("taken_as_now",))
+    return made or Refusal(_text(raw.get("messageId")), problem)
 
 
 def _cloud_event(raw: dict[str, Any]) -> Item | Refusal:

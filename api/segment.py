@@ -106,14 +106,14 @@ def message(raw: dict[str, Any], batch_sent_at: int | None, plan: Plan) -> Item:
 
 
 def fields(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """What there is of a track by our names, whatever it is."""
+    """What there is of a track by our names, whatever it is; without its times, as by which clock they are depends on
+    fields that may be what can't be read.
+    """
     properties, event = raw.get("properties"), raw.get("event")
     return {
         "id": raw.get("messageId"),
         "customer_id": raw.get("userId") or raw.get("anonymousId"),
         "type": OUTCOMES.get(event, event) if isinstance(event, str) else None,
-        "at": raw.get("timestamp") or raw.get("originalTimestamp"),
-        "sent_at": raw.get("sentAt"),
         "properties": properties,
         "decision_id": properties.get("decision_id") if isinstance(properties, dict) else None,
     }

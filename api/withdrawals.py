@@ -2,11 +2,12 @@
 
 An opt-out that isn't taken is the error that can't be made good, and its sender may be a system that nobody looks at.
 So what can't be read of it is left out, which its result notes, and the rest is stored: without a decision it is a no
-to every purpose, without a time one that is made now.
+to every purpose, without a time one that is made now. Without an id it is another one each time that it is sent: told
+twice it does no harm, but as a duplicate of one from before a yes it would be lost.
 """
 
 from collections.abc import Mapping
-from hashlib import blake2b
+from secrets import token_hex
 from typing import Any
 
 import msgspec
@@ -20,14 +21,14 @@ from features.events import NO_MORE
 
 MOST_NOTED = 10  # fields that are left out
 LONGEST_NOTED = 100  # characters
-_encode = msgspec.json.Encoder().encode
 _Object = dict[str, Any]
 
 
-def withdrawal(fields: Mapping[str, Any], names: Names) -> Item | None:
+def withdrawal(fields: Mapping[str, Any], names: Names, notes: tuple[str, ...] = ()) -> Item | None:
     """What to store of an event that can't be taken as it is; None unless it takes consent back, and says whose.
 
-    `fields` are its own by our names, None for one that isn't there, `names` how its shape calls them.
+    `fields` are its own by our names, None for one that isn't there, `names` how its shape calls them; `notes` come
+    before those of what is left out.
     """
     kind, customer_id = fields.get("type"), _identifier(fields.get("customer_id"))
     if not isinstance(kind, str) or kind not in NO_MORE or customer_id is None:
@@ -39,11 +40,13 @@ def withdrawal(fields: Mapping[str, Any], names: Names) -> Item | None:
         "decision_id": _read(fields.get("decision_id"), DecisionId),
         "properties": _properties(fields.get("properties")),
     }
+    if read["sent_at"] is None and fields.get("sent_at") is not None:
+        read["at"] = None  # by a clock of which nobody knows how far it is off
     known = {"type", "customer_id"} | {name for name, value in read.items() if value is not None}
     left_out = [name for name, raw in fields.items() if name not in known and (raw is not None or name == "id")]
     pointers = [names.get(f"/{name}", f"/{name}") for name in left_out[:MOST_NOTED]]
     sent = Sent(
-        read["id"] or "unreadable:" + blake2b(_encode(fields), digest_size=16).hexdigest(),
+        read["id"] or "unreadable:" + token_hex(16),
         customer_id,
         kind,
         None if read["at"] is None else micros(read["at"]),
@@ -51,7 +54,7 @@ def withdrawal(fields: Mapping[str, Any], names: Names) -> Item | None:
         read["decision_id"] or "",
         None if read["sent_at"] is None else micros(read["sent_at"]),
     )
-    return Item(sent, names, notes=tuple(map(_note, pointers)))
+    return Item(sent, names, notes=(*notes, *map(_note, pointers)))
 
 
 def _note(pointer: str) -> str:

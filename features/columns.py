@@ -69,9 +69,12 @@ def _agreed(customer: Customer, purpose: str, source: str, at: int | None) -> Cu
 
 
 def _refused(customer: Customer, purpose: str, refusal: Consent) -> Customer:
-    """A file's no is made as it comes in, but it is not one anew each time that the file is imported."""
+    """A file's no is made as it comes in, but it is not one anew each time that the file is imported. A no from
+    elsewhere is another one: a yes that is later than that may be older than this.
+    """
     known = customer.consents.get(purpose)
-    return customer if known is not None and not known.granted else with_consent_now(customer, purpose, refusal)
+    told = known is not None and not known.granted and known.source == refusal.source
+    return customer if told else with_consent_now(customer, purpose, refusal)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ CLOUD_JSON = "application/cloudevents+json"
         ({"decision_id": 7}, ["left_out:/decision_id"]),
         ({"at": "2026-01-31T09:00:00"}, ["left_out:/at"]),
         ({"at": 1769850000, "sent_at": "now"}, ["left_out:/at", "left_out:/sent_at"]),
+        ({"at": THEN, "sent_at": "now"}, ["left_out:/at", "left_out:/sent_at"]),
         ({"properties": []}, ["left_out:/properties"]),
         ({"properties": {"text": "é" * 16_400}}, ["left_out:/properties"]),
         ({"colour": "red"}, ["left_out:/colour"]),
@@ -59,16 +60,40 @@ def test_ours(client: httpx.Client, customer_id: str, wrong: dict[str, Any], not
     told = client.post("/events", json=body)
     assert (told.status_code, told.json()["status"], told.json()["notes"]) == (200, "stored", [*notes, "no_decision"])
     assert agreed(client, customer_id) == NOBODY
-    assert client.post("/events", json=[body]).json()["duplicates"] == 1
+    known = "left_out:/id" not in notes
+    assert client.post("/events", json=[body]).json()["duplicates"] == known
+
+
+@pytest.mark.parametrize("form", [OURS | {"id": None}, OURS | {"id": "a" * 257}, SEGMENTS | {"messageId": ""}])
+def test_without_an_id_each_is_another_one(client: httpx.Client, customer_id: str, form: dict[str, Any]) -> None:
+    whose = "userId" if "event" in form else "customer_id"
+    for _ in range(2):
+        agrees(client, customer_id)
+        assert client.post("/events", json=form | {whose: customer_id}).json()["status"] == "stored"
+        assert agreed(client, customer_id) == NOBODY
+
+
+@pytest.mark.parametrize("batch", [{"sentAt": THEN}, {"sentAt": "soon"}, {}])
+def test_segments_clock_is_not_relied_on_where_something_is_wrong(
+    client: httpx.Client, customer_id: str, batch: dict[str, Any]
+) -> None:
+    """By a client's clock that is behind it was before the yes, which the batch's sentAt would have told."""
+    agrees(client, customer_id)
+    wrong = SEGMENTS | {"userId": customer_id, "timestamp": THEN, "properties": {"decision_id": 5}}
+    told = client.post(
+        "/events", json={"batch": [wrong, {"event": "Signed In", "userId": customer_id}], **batch}
+    ).json()
+    assert (told["stored"], told["refused"]) == (1, 1)
+    assert agreed(client, customer_id) == NOBODY
 
 
 @pytest.mark.parametrize(
     ("body", "notes"),
     [
-        (SEGMENTS | {"timestamp": "soon"}, ["left_out:/timestamp"]),
-        (SEGMENTS | {"properties": {"decision_id": 7}}, ["left_out:/properties/decision_id"]),
-        ({"event": "Email Marked as Spam", "messageId": "u-1"}, []),
-        ({"event": "unsubscribed", "action": "track"}, ["left_out:/messageId"]),
+        (SEGMENTS | {"timestamp": "soon"}, ["taken_as_now"]),
+        (SEGMENTS | {"properties": {"decision_id": 7}}, ["taken_as_now", "left_out:/properties/decision_id"]),
+        ({"event": "Email Marked as Spam", "messageId": "u-1"}, ["taken_as_now"]),
+        ({"event": "unsubscribed", "action": "track"}, ["taken_as_now", "left_out:/messageId"]),
     ],
 )
 def test_segments(client: httpx.Client, customer_id: str, body: dict[str, Any], notes: list[str]) -> None:

@@ -124,7 +124,8 @@ LATER = 5 + timedelta(days=1) // timedelta(microseconds=1)
         (None, False, Consent(False, LATER, "import x")),
         (GRANTED, True, GRANTED),
         (GRANTED, False, Consent(False, LATER, "import x")),
-        (REFUSED, False, REFUSED),
+        (REFUSED, False, Consent(False, LATER, "import x")),
+        (Consent(False, 5, "import x"), False, Consent(False, 5, "import x")),
         (REFUSED, True, REFUSED),
     ],
 )
