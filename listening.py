@@ -87,3 +87,7 @@ class _Crew(Multiprocess):
     def handle_term(self) -> None:
         self._tell_ending()
         super().handle_term()
+
+    def handle_hup(self) -> None:
+        """The terminal was closed: an end, where uvicorn would start its workers anew."""
+        self.handle_term()

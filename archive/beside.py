@@ -26,6 +26,7 @@ from archive.running import EVERY_SECONDS, Place, keep_archiving
 STOP_WITHIN = 10.0
 RESTART_PAUSE = 10.0
 OWN_SIGNAL_WITHIN = 5.0
+_FOR_ALL = (-signal.SIGTERM, -signal.SIGHUP)
 NICE = 10
 
 
@@ -82,8 +83,8 @@ class Beside:
             if self._stopping.is_set():
                 return
             _pipe(self._process).close()
-            # A signal to all processes, as from systemd, is for us as well: we may not have come to it yet.
-            if self._stopping.wait(OWN_SIGNAL_WITHIN if status == -signal.SIGTERM else 0) or self._ending:
+            # A signal to all processes, from systemd or a terminal, is for us as well: we may not have come to it yet.
+            if self._stopping.wait(OWN_SIGNAL_WITHIN if status in _FOR_ALL else 0) or self._ending:
                 return
             self._told(f"the archiver has ended with status {status} and is started again")
             if self._stopping.wait(RESTART_PAUSE) or self._ending:

@@ -116,7 +116,10 @@ def test_the_same_name_is_reloaded_and_another_where_that_is_said(tino: Tino, ur
     assert back.returncode == 0, back.stderr
 
 
-def test_serve_replaces_where_that_is_said_and_says_so_once_all_workers_answer(url: str, folder: Path) -> None:
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP])
+def test_serve_replaces_where_that_is_said_and_says_so_once_all_workers_answer(
+    url: str, folder: Path, end: signal.Signals
+) -> None:
     """And where a signal goes to all its processes, it doesn't tell of one of them that has ended."""
     command: list[str | Path] = [
         TINO,
@@ -141,7 +144,7 @@ def test_serve_replaces_where_that_is_said_and_says_so_once_all_workers_answer(u
         with httpx.Client(base_url=line[1], timeout=READY_WITHIN, trust_env=False) as client:
             assert client.get("/readyz").status_code == 200
             assert client.post("/next-action", json={"customer_id": "a"}).json()["catalog"] == in_force(url)
-        os.killpg(process.pid, signal.SIGTERM)
+        os.killpg(process.pid, end)
         process.wait(READY_WITHIN)
     finally:
         process.kill()
