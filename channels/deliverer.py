@@ -107,6 +107,7 @@ class Deliverer:
         """
         count = 0
         await follow_clock(self._store)
+        await self._look()  # before anything is taken, which else waits in our hands though we can't send it
         for partition in range(self._outbox.partitions):
             began = self._time()
             now, taken = await self._outbox.take(partition)
