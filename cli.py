@@ -5,6 +5,8 @@ import hashlib
 import re
 import secrets
 import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -52,7 +54,8 @@ from features.columns import BadRow, Columns
 from features.customer import micros
 from features.importing import import_customers
 from features.rows import count_rows, read_rows
-from features.store import CustomerStore
+from features.while_in_force import WhileInForce
+from features.workers import Lease, LeasedStore
 from models.command import train_command
 from models.errors import ModelError
 from rules.types import AttributeType, coerce
@@ -189,35 +192,51 @@ def decide(
         say.print(f"{place}: there is no data here yet; nothing is known of any customer")
     request = NextActionRequest("", channels=channel or list(plan.channels), limit=limit, dry_run=not commit)
 
-    async def kept(store: CustomerStore) -> None:
-        """What is recorded names its catalog, in force or not."""
-        if commit:
-            await CatalogStore(store.ledger.link).keep(plan.digest, bundle_of(loaded))
-
-    async def some(url: str) -> None:
+    @asynccontextmanager
+    async def deciding(url: str) -> AsyncIterator[tuple[Engine, WhileInForce | None]]:
         async with opened_store(url, now, keep_clock=commit) as store:
-            await kept(store)
-            engine = Engine(store, plan)
-            for customer_id in customer or ():
+            if not commit:
+                yield Engine(store, plan), None
+                return
+            link, lease = store.ledger.link, Lease()
+            await CatalogStore(link).keep(plan.digest, bundle_of(loaded))  # records name it, in force or not
+            async with WhileInForce(link, lease, plan.digest).entered() as by:
+                yield Engine(LeasedStore(store.ledger, store.cache, store.clock, lease), plan), by
+
+    async def some(url: str) -> tuple[int, bool]:
+        async with deciding(url) as (engine, by):
+            ids, count = _named(customer or ()), 0
+            async for customer_id in ids if by is None else by.each(ids):
                 named = msgspec.structs.replace(request, customer_id=customer_id)
                 out.print((await engine.next_action(named, "batch", SECONDS)).body.decode())
+                count += 1
+        return count, by is not None and by.cut_short
 
-    async def all_of_them(url: str) -> Summary:
-        async with opened_store(url, now, keep_clock=commit) as store:
-            await kept(store)
+    async def all_of_them(url: str) -> tuple[int, bool]:
+        async with deciding(url) as (engine, by):
             with progress_bar() as progress:
                 task = progress.add_task("deciding", total=None)
-                ids, engine = store.customer_ids(SECONDS), Engine(store, plan)
-                return await decide_all(engine, ids, request, SECONDS, lambda count: progress.advance(task, count))
+                every_id = engine.store.customer_ids(SECONDS)
+                ids = every_id if by is None else by.each(every_id)
+                summary = await decide_all(engine, ids, request, SECONDS, lambda count: progress.advance(task, count))
+        _print_summary(summary, dry=not commit)
+        return summary.customers, by is not None and by.cut_short
 
     with failing_plainly(), redis_at(place) as url:
         resolve(request, plan)
         put = f"tino reload {catalog} --data {place}"
         asyncio.run(_keep_to_the_one_in_force(url, loaded, put, commit=commit))
-        if every:
-            _print_summary(asyncio.run(all_of_them(url)), dry=not commit)
-        else:
-            asyncio.run(some(url))
+        count, cut_short = asyncio.run(all_of_them(url) if every else some(url))
+        if cut_short:
+            raise ValueError(
+                f"stopped, as another catalog than {loaded.digest} is in force by now: {counted(count, 'customer')} "
+                "decided for before, by this one, and the rest left out"
+            )
+
+
+async def _named(ids: Sequence[str]) -> AsyncIterator[str]:
+    for each in ids:
+        yield each
 
 
 async def _keep_to_the_one_in_force(url: str, loaded: LoadedCatalog, put: str, *, commit: bool) -> None:

@@ -18,6 +18,7 @@ from features.catalogs import CatalogStore, Pointer
 from features.link import Link
 from features.opening import open_store
 from features.redis_server import EmbeddedRedis
+from features.reload import reload
 from features.workers import Workers
 from tests.cli.conftest import CATALOG, TINO, Tino, environment
 from tests.cli.test_serve import READY_WITHIN
@@ -157,6 +158,56 @@ def test_serve_replaces_where_that_is_said_and_says_so_once_all_workers_answer(
     assert said.count("warning: actions: the catalog before declared `regulars`, and this one doesn't") == 1
     assert "archiver" not in said
     assert "Traceback" not in said
+
+
+def test_a_reload_waits_for_who_commits_and_nothing_is_committed_after_it(url: str, folder: Path, tino: Tino) -> None:
+    rows = "".join(f"c-{number},5\n" for number in range(5_000))  # more than are decided for between two looks
+    (folder / "many.csv").write_text("customer_id,visits\n" + rows)
+    assert tino("import", "customers", "many.csv", "--catalog", "catalog.yaml", *DATA).returncode == 0
+    with (folder / "log").open("wb") as log:
+        command: list[str | Path] = [TINO, "decide", "catalog.yaml", "--all", "--commit", "--channel", "in_app", *DATA]
+        process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=log, stderr=log)
+    try:
+        after_reload = asyncio.run(reloaded_under(process, url, folder / "looser.yaml"))
+        process.wait(READY_WITHIN)
+    finally:
+        process.kill()
+        process.wait()
+    said = (folder / "log").read_text()
+    assert process.returncode == 1, said
+    stopped = re.search(r"tino: stopped, as another catalog than (\S+) is in force by now: (\d+) customers? ", said)
+    assert stopped is not None, said
+    assert stopped[1] == load_catalog(folder / "catalog.yaml").digest
+    assert int(stopped[2]) < 5_000
+    assert f"{stopped[2]} customers in " in said
+    assert after_reload == asyncio.run(recorded(url))
+    assert asyncio.run(there(url)) == []
+
+
+async def reloaded_under(process: subprocess.Popen[bytes], url: str, file: Path) -> int:
+    """How many decisions are recorded when a reload returns that began while `process` decided."""
+    link, loaded = Link(url), load_catalog(file)
+    catalogs, workers = CatalogStore(link), Workers(link)
+    await catalogs.keep(loaded.digest, bundle_of(loaded))
+    while not await workers.present():
+        assert process.poll() is None, "it enters before it decides"
+    process.send_signal(signal.SIGSTOP)  # so that the pointer moves before it has come far, however slow this is
+    before = await catalogs.in_force()
+    reloading = asyncio.create_task(reload(catalogs, workers, loaded.digest, READY_WITHIN))
+    while await catalogs.in_force() == before:
+        assert not reloading.done()
+    process.send_signal(signal.SIGCONT)
+    assert list(await reloading) == [], "nobody serves it: the command has left"
+    await link.close()
+    return await recorded(url)
+
+
+async def recorded(url: str) -> int:
+    store = await open_store(url, keep_clock=False)
+    link, layout = store.ledger.link, store.ledger.layout
+    counts = [await link.ask("XLEN", layout.decisions(each), within=READY_WITHIN) for each in range(layout.partitions)]
+    await link.close()
+    return sum(counts)
 
 
 async def there(url: str) -> list[object]:
