@@ -60,8 +60,17 @@ class Finding(msgspec.Struct):
     detail: str
 
 
+class Stored(msgspec.Struct, forbid_unknown_fields=True):
+    """What was stored of a body that is refused: the purposes that it says no to."""
+
+    consents: list[str]
+
+
 class ProblemAnswer(msgspec.Struct, forbid_unknown_fields=True):
-    """An error, as RFC 9457 has it. `pointer` is a JSON pointer into the body, `parameter` a name in path or query."""
+    """An error, as RFC 9457 has it. `pointer` is a JSON pointer into the body, `parameter` a name in path or query.
+
+    `stored` is there where the body of a customer was refused, and what it says no to is stored all the same.
+    """
 
     type: str
     title: str
@@ -72,3 +81,4 @@ class ProblemAnswer(msgspec.Struct, forbid_unknown_fields=True):
     pointer: str | msgspec.UnsetType = msgspec.UNSET
     parameter: str | msgspec.UnsetType = msgspec.UNSET
     errors: list[Finding] | msgspec.UnsetType = msgspec.UNSET
+    stored: Stored | msgspec.UnsetType = msgspec.UNSET

@@ -1,6 +1,6 @@
 """The bodies of the customer routes, and what they come to against the catalog."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -35,7 +35,8 @@ class CustomerBody(Body):
     consents: dict[str, bool] = Field(
         default={},
         description="By purpose: the customer's yes or no, stated now, after whatever was stated before. So a yes must "
-        "not be sent again by itself: state it with its time, at `/consents/{purpose}`.",
+        "not be sent again by itself: state it with its time, at `/consents/{purpose}`. A no is stored even where the "
+        "body is refused, and the problem says so in `stored`.",
     )
     test: bool = Field(default=False, description="Decided for like any other, and never emitted to.")
 
@@ -94,10 +95,21 @@ def pointer(location: Iterable[int | str]) -> str:
     return "".join(f"/{escaped(str(step))}" for step in location)
 
 
-def stated(plan: Plan, body: CustomerBody, *, removing: bool) -> dict[str, Any]:
+def noes(body: bytes) -> list[str]:
+    """The purposes that a customer's body says no to, as far as it can be read."""
+    try:
+        raw = _any.decode(body)
+    except (ValueError, RecursionError):
+        return []
+    consents = raw.get("consents") if isinstance(raw, dict) else None
+    return [purpose for purpose, granted in consents.items() if granted is False] if isinstance(consents, dict) else []
+
+
+def stated(plan: Plan, body: CustomerBody, *, removing: bool, heard: Collection[str] = ()) -> dict[str, Any]:
     """The attributes of `body` as values of their declared types; None, where `removing` is allowed, removes.
 
-    Raises Problem with everything found wrong, undeclared purposes among it.
+    A no is taken for the purposes in `heard` too, whether they are (still) declared or not. Raises Problem with
+    everything found wrong, undeclared purposes among it.
     """
     findings: list[Finding] = []
     values: dict[str, Any] = {}
@@ -111,8 +123,8 @@ def stated(plan: Plan, body: CustomerBody, *, removing: bool) -> dict[str, Any]:
             findings.append((unfit.code, f"/attributes/{escaped(name)}", str(unfit)))
     findings += [
         ("unknown_purpose", f"/consents/{escaped(purpose)}", undeclared("purpose", purpose, plan.purposes))
-        for purpose in body.consents
-        if purpose not in plan.purposes
+        for purpose, granted in body.consents.items()
+        if purpose not in plan.purposes and (granted or purpose not in heard)
     ]
     if findings:
         raise of_findings(findings)

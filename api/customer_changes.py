@@ -35,7 +35,7 @@ class Arrival:
         return now - max(0, int((self._time() - self._at) * 1_000_000))
 
 
-def _with_statements(customer: Customer, consents: dict[str, bool], now: int, arrival: Arrival) -> Customer:
+def with_statements(customer: Customer, consents: dict[str, bool], now: int, arrival: Arrival) -> Customer:
     for purpose, granted in consents.items():
         customer = with_consent_by(customer, purpose, Consent(granted, now, SOURCE), arrival.seen_at(now))
     return customer
@@ -45,7 +45,7 @@ def replaced(attributes: dict[str, Any], body: CustomerBody, arrival: Arrival) -
     def change(customer: Customer, now: int) -> Customer:
         named = {**dict.fromkeys(customer.attributes), **attributes}  # what isn't named is removed
         whole = msgspec.structs.replace(with_attributes(customer, named, now), test=body.test)
-        return _with_statements(whole, body.consents, now, arrival)
+        return with_statements(whole, body.consents, now, arrival)
 
     return change
 
@@ -55,7 +55,7 @@ def patched(attributes: dict[str, Any], body: CustomerPatch, arrival: Arrival) -
         merged = with_attributes(customer, attributes, now)
         if "test" in body.model_fields_set:
             merged = msgspec.structs.replace(merged, test=body.test)
-        return _with_statements(merged, body.consents, now, arrival)
+        return with_statements(merged, body.consents, now, arrival)
 
     return change
 

@@ -1,9 +1,11 @@
 """`/customers`: who they are, what they agreed to, when they were contacted.
 
 A write is answered once it is stored; one that fails for want of a reply may have been stored. It may be repeated, but
-for a yes that says of no time: the customer may have said no since, and it would be the newer.
+for a yes that says of no time: the customer may have said no since, and it would be the newer. What a body says no to
+is stored even where the rest of it is refused.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Any
 
 import orjson
@@ -13,6 +15,7 @@ from api.auth import Permission
 from api.contacts import ContactsAnswer, page
 from api.customer_bodies import CustomerBody, CustomerPatch, read, read_consent, stated
 from api.customer_changes import Arrival, of_known_purpose, patched, replaced, statement
+from api.customer_writes import Write
 from api.paths import CustomerId, JsonBody, Purpose
 from api.permits import permit
 from api.problems import Problem
@@ -44,6 +47,12 @@ def routes(worker: Worker) -> APIRouter:
         root, snapshot = await update(worker.ready_engine.store, customer_id, change, worker.deadline())
         return root, snapshot.customer
 
+    async def written(customer_id: str, write: Write) -> Response:
+        found = await changed(customer_id, write.change)
+        if write.refused is not None:
+            raise write.refused
+        return _told(as_stated(*found))
+
     @router.get("/customers/{customer_id}", response_model=ProfileAnswer, summary="What is known of a customer")
     async def get_customer(customer_id: CustomerId) -> Response:
         engine = worker.ready_engine
@@ -52,15 +61,23 @@ def routes(worker: Worker) -> APIRouter:
 
     @router.put("/customers/{customer_id}", response_model=StatedAnswer, summary="State a customer as a whole")
     async def put_customer(customer_id: CustomerId, sent: JsonBody) -> Response:
-        arrival, body = Arrival(), read(CustomerBody, sent)
-        change = replaced(stated(worker.ready_engine.plan, body, removing=False), body, arrival)
-        return _told(as_stated(*await changed(customer_id, change)))
+        arrival, plan = Arrival(), worker.ready_engine.plan
+
+        def whole(heard: Collection[str]) -> Change:
+            body = read(CustomerBody, sent)
+            return replaced(stated(plan, body, removing=False, heard=heard), body, arrival)
+
+        return await written(customer_id, Write(plan, sent, arrival, whole))
 
     @router.patch("/customers/{customer_id}", response_model=StatedAnswer, summary="Change some of a customer")
     async def patch_customer(customer_id: CustomerId, sent: JsonBody) -> Response:
-        arrival, body = Arrival(), read(CustomerPatch, sent)
-        change = patched(stated(worker.ready_engine.plan, body, removing=True), body, arrival)
-        return _told(as_stated(*await changed(customer_id, change)))
+        arrival, plan = Arrival(), worker.ready_engine.plan
+
+        def whole(heard: Collection[str]) -> Change:
+            body = read(CustomerPatch, sent)
+            return patched(stated(plan, body, removing=True, heard=heard), body, arrival)
+
+        return await written(customer_id, Write(plan, sent, arrival, whole))
 
     @router.put(
         "/customers/{customer_id}/consents/{purpose}",

@@ -6,7 +6,8 @@ StoreError            (features.errors) becomes `store_unavailable` where a call
 anything else         becomes `internal`: logged, and told without its text
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -74,8 +75,11 @@ Headers = list[tuple[bytes, bytes]]
 class Problem(Exception):  # noqa: N818 - RFC 9457's word
     """An error as a caller is told it. `pointer` is a JSON pointer into the body, `parameter` a name in path or query.
 
-    `errors` lists the findings where there are several; the problem itself is then the first of them.
+    `errors` lists the findings where there are several; the problem itself is then the first of them. `stored` says
+    what was stored all the same, where anything was.
     """
+
+    stored: Mapping[str, Sequence[str]] = MappingProxyType({})
 
     def __init__(
         self,
@@ -111,6 +115,8 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
         for name in ("pointer", "parameter", "errors"):
             if found := getattr(self, name):
                 told[name] = found
+        if self.stored:
+            told["stored"] = dict(self.stored)
         # The pointer to the whole document is the empty string.
         if self.pointer == "":
             told["pointer"] = ""

@@ -28,14 +28,6 @@ class ImportFileError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row that was left out. `line` counts from 1, in a CSV from its header, in Parquet over all rows."""
-
-    line: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class ImportRow:
     customer_id: str
     attributes: dict[str, Any]
@@ -59,6 +51,18 @@ class ImportRow:
             return changed
 
         return apply
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that was left out, but for what is `kept` of it.
+
+    `line` counts from 1, in a CSV from its header, in Parquet over all rows.
+    """
+
+    line: int
+    reason: str
+    kept: ImportRow | None = None
 
 
 def _agreed(customer: Customer, purpose: str, source: str, at: int | None) -> Customer:
@@ -138,6 +142,22 @@ class Columns:
         if customer_id is None:
             raise ValueError(f"{ID_COLUMN} is empty")
         return ImportRow(customer_id, attributes, consents, test)
+
+    def noes(self, cells: Mapping[str, Any]) -> ImportRow | None:
+        """What a row that can't be taken as a whole says no to; None if it doesn't, or not whose no it is."""
+        ids: set[str] = set()
+        refused: dict[str, bool] = {}
+        for column, raw in cells.items():
+            name = self.name(column)
+            purpose = name.removeprefix(CONSENT_PREFIX) if name.startswith(CONSENT_PREFIX) else None
+            try:
+                if name == ID_COLUMN:
+                    ids.add(_customer_id(raw))
+                elif purpose in self.purposes and not _boolean(raw, name):
+                    refused[str(purpose)] = False
+            except (ValueError, RecursionError):
+                continue
+        return ImportRow(ids.pop(), {}, refused) if refused and len(ids) == 1 else None
 
     def _attribute(self, name: str, raw: Any, text: bool) -> Any:
         try:

@@ -3,7 +3,8 @@
 A column is an attribute of the same name unless mapped; `customer_id` is required; `consent:<purpose>` states a consent
 (empty: nothing is stated); `test` marks test customers. An imported row merges into what is known: an empty cell leaves
 the attribute as it is. A yes in the file is older than any no, told before or after, unless it is said when it was
-given; a no in it is made as it is imported. The same file imported twice ends in the same state.
+given; a no in it is made as it is imported, and taken from a bad row too. The same file imported twice ends in the same
+state.
 """
 
 import asyncio
@@ -26,21 +27,29 @@ async def import_customers(
     done: Callable[[int], None],
     agreed_at: int | None = None,
 ) -> int:
-    """Stores the good rows, up to 64 at a time, and returns how many; raises StoreError when one can't be stored.
+    """Stores the good rows, up to 64 at a time, and returns how many; and what is kept of bad ones. Raises StoreError
+    when one can't be stored.
 
     Rows of the same customer are applied in the order of the file. `agreed_at` as in ImportRow.change.
     """
     stored = 0
     for rows_at_once in _distinct(rows, IN_FLIGHT):
         deadline = Deadline(WITHIN)
-        good = [row for _, row in rows_at_once if isinstance(row, ImportRow)]
+        takes = [taken for _, row in rows_at_once if (taken := _taken(row)) is not None]
+        await asyncio.gather(
+            *(update(store, row.customer_id, row.change(source, agreed_at), deadline) for row in takes)
+        )
         for _, row in rows_at_once:
             if isinstance(row, BadRow):
                 bad(row)
-        await asyncio.gather(*(update(store, row.customer_id, row.change(source, agreed_at), deadline) for row in good))
-        stored += len(good)
+        stored += sum(isinstance(row, ImportRow) for _, row in rows_at_once)
         done(len(rows_at_once))
     return stored
+
+
+def _taken(row: ImportRow | BadRow) -> ImportRow | None:
+    """What is stored of a row."""
+    return row.kept if isinstance(row, BadRow) else row
 
 
 def _distinct(
@@ -50,7 +59,8 @@ def _distinct(
     run: list[tuple[int, ImportRow | BadRow]] = []
     seen: set[str] = set()
     for line, row in rows:
-        customer_id = row.customer_id if isinstance(row, ImportRow) else None
+        taken = _taken(row)
+        customer_id = None if taken is None else taken.customer_id
         if len(run) >= most or customer_id in seen:
             yield run
             run, seen = [], set()

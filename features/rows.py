@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -105,9 +105,9 @@ def _json_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow | 
                 continue
             unknown = next((name for name in cells if columns.name(name) not in known), None)
             if len({columns.name(name) for name in cells}) < len(cells):
-                yield line, BadRow(line, "two keys mean the same")
+                yield line, _bad(columns, cells, line, "two keys mean the same")
             elif unknown is not None:
-                yield line, BadRow(line, f"{unknown!r} is not a declared attribute of the customer")
+                yield line, _bad(columns, cells, line, f"{unknown!r} is not a declared attribute of the customer")
             else:
                 yield line, _row(columns, cells, line, text=False)
 
@@ -126,8 +126,8 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[tuple[int, ImportRow
     for batch in file.iter_batches(batch_size=4096):
         for cells in _cells(batch):
             line += 1
-            if isinstance(cells, BadRow):
-                yield line, BadRow(line, cells.reason)
+            if isinstance(cells, _OutOfRange):
+                yield line, _bad(columns, cells.others, line, cells.reason)
             else:
                 yield line, _row(columns, cells, line, text=False)
 
@@ -140,7 +140,14 @@ def parquet_file(path: Path) -> Any:
         raise ImportFileError(f"{path.name} is not Parquet: {error}") from None
 
 
-def _cells(batch: Any) -> Iterator[dict[str, Any] | BadRow]:
+class _OutOfRange(NamedTuple):
+    """A row that no Python values hold, and its other cells."""
+
+    reason: str
+    others: dict[str, Any]
+
+
+def _cells(batch: Any) -> Iterator[dict[str, Any] | _OutOfRange]:
     """The rows of a batch; a timestamp finer than a microsecond is cut, one that no calendar holds is a bad row."""
     for place, kind in enumerate(batch.schema):
         if pa.types.is_timestamp(kind.type) and kind.type.unit == "ns":
@@ -153,15 +160,26 @@ def _cells(batch: Any) -> Iterator[dict[str, Any] | BadRow]:
             yield _cells_of_one(batch.slice(place, 1))
 
 
-def _cells_of_one(row: Any) -> dict[str, Any] | BadRow:
-    try:
-        return dict(row.to_pylist()[0])
-    except (OverflowError, ValueError) as error:
-        return BadRow(0, f"a value is out of range: {error}")
+def _cells_of_one(row: Any) -> dict[str, Any] | _OutOfRange:
+    cells, reason = {}, ""
+    for name, column in zip(row.schema.names, row.columns, strict=True):
+        try:
+            cells[name] = column[0].as_py()
+        except (OverflowError, ValueError) as error:
+            reason = reason or f"a value is out of range: {error}"
+    return _OutOfRange(reason, cells) if reason else cells
 
 
 def _row(columns: Columns, cells: Mapping[str, Any], line: int, *, text: bool) -> ImportRow | BadRow:
     try:
         return columns.row(cells, text=text)
     except (ValueError, RecursionError) as error:
-        return BadRow(line, str(error))
+        return _bad(columns, cells, line, str(error))
+
+
+def _bad(columns: Columns, cells: Mapping[str, Any], line: int, reason: str) -> BadRow:
+    """An opt-out is not lost for what stands beside it in its row."""
+    kept = columns.noes(cells)
+    if kept is None:
+        return BadRow(line, reason)
+    return BadRow(line, f"{reason}; its no to {', '.join(kept.consents)} is kept", kept)
