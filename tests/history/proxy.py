@@ -97,8 +97,23 @@ class Proxy:
             writer.transport.abort()
             return
         self._towards.add(writer)
-        self._spawn(self._pump(reader, redis_writer, self._request))
+        came = asyncio.StreamReader()
+        self._spawn(self._take_in(reader, came))
+        self._spawn(self._pump(came, redis_writer, self._request))
         self._spawn(self._pump(redis_reader, writer, self._reply))
+
+    async def _take_in(self, reader: asyncio.StreamReader, came: asyncio.StreamReader) -> None:
+        """Goes on while nothing is let through: what is held back may stand behind something else that is."""
+        try:
+            with contextlib.suppress(OSError):
+                while data := await reader.read(1 << 16):
+                    if not self._passing.is_set():
+                        with self._held:
+                            self._holding += data
+                            self._held.notify_all()
+                    came.feed_data(data)
+        finally:
+            came.feed_eof()
 
     def _spawn(self, pump: Any) -> None:
         task = self._loop.create_task(pump)
@@ -119,11 +134,7 @@ class Proxy:
             self._towards.discard(writer)
             writer.close()
 
-    async def _request(self, data: bytes) -> bool:
-        if not self._passing.is_set():
-            with self._held:
-                self._holding += data
-                self._held.notify_all()
+    async def _request(self, _: bytes) -> bool:
         await self._passing.wait()
         return await self._slowly()
 
