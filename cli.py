@@ -199,7 +199,6 @@ def decide(
                 yield Engine(store, plan), None
                 return
             link, lease = store.ledger.link, Lease()
-            await CatalogStore(link).keep(plan.digest, bundle_of(loaded))  # records name it, in force or not
             async with WhileInForce(link, lease, plan.digest).entered() as by:
                 yield Engine(LeasedStore(store.ledger, store.cache, store.clock, lease), plan), by
 
@@ -242,11 +241,16 @@ async def _named(ids: Sequence[str]) -> AsyncIterator[str]:
 async def _keep_to_the_one_in_force(url: str, loaded: LoadedCatalog, put: str, *, commit: bool) -> None:
     """What is committed counts in limits: by another catalog than the one in force it would exceed that one's.
 
+    Where none is yet, this one is from now on.
+
     `put` is the command that puts this one in force. Raises ValueError, StoreError.
     """
     async with looked_into(url) as store:
         catalogs = CatalogStore(store.ledger.link)
         pointer = await catalogs.in_force()
+        if commit and not pointer.digest:
+            await catalogs.keep(loaded.digest, bundle_of(loaded))
+            pointer = await catalogs.put_in_force(loaded.digest, pointer) or await catalogs.in_force()
         if pointer.digest in ("", loaded.digest):
             return
         name = await catalogs.name_of(pointer.digest)

@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from catalog.building import build_plan
-from catalog.plan import Plan
 from channels.deliverer import Deliverer
 from channels.file import File
 from channels.in_force import InForcePlan
@@ -17,7 +15,7 @@ from channels.left import FINE, Left, told, what_is_left
 from channels.outbox import Outbox
 from channels.running import deliver_once, keep_delivering
 from cli_data import data_of, opened_store, redis_of
-from commands import DataOption, failing_plainly, loaded_catalog, out, say
+from commands import DataOption, failing_plainly, out, say
 from features.catalogs import CatalogStore
 
 LEFT_BEHIND = 3  # the status it ends with where something is left that should have gone
@@ -27,7 +25,7 @@ def deliver_command(
     to: Annotated[Path, typer.Option("--to", help="The file that messages are appended to, a line of JSON each.")],
     catalog: Annotated[
         Path | None,
-        typer.Option("--catalog", envvar="TINO_CATALOG", help="Whose data it is; and to go by, if none is in force."),
+        typer.Option("--catalog", envvar="TINO_CATALOG", help="Whose data it is."),
     ] = None,
     data: DataOption = None,
     once: Annotated[
@@ -39,19 +37,18 @@ def deliver_command(
 ) -> None:
     """Send what waits in the outbox, of all channels, to a file; what may not be sent any more is left out."""
     place = data_of(catalog, data)
-    otherwise = None if catalog is None else build_plan(loaded_catalog(catalog, None))
     with failing_plainly(), redis_of(place) as url:
-        left = asyncio.run(_deliver(url, to, otherwise, once=once))
+        left = asyncio.run(_deliver(url, to, once=once))
     if not FINE.issuperset(left):
         raise typer.Exit(code=LEFT_BEHIND)
 
 
-async def _deliver(url: str, to: Path, otherwise: Plan | None, *, once: bool) -> Collection[Left]:
+async def _deliver(url: str, to: Path, *, once: bool) -> Collection[Left]:
     """Why anything is left, where that is looked at."""
     async with opened_store(url, None) as store:
         file = File(to)
         try:
-            outbox, in_force = Outbox(store.ledger), InForcePlan(CatalogStore(store.ledger.link), otherwise)
+            outbox, in_force = Outbox(store.ledger), InForcePlan(CatalogStore(store.ledger.link))
             await outbox.check_rights()
             deliverer = Deliverer(store, in_force, file, outbox=outbox, say=say.print)
             if not once:

@@ -21,15 +21,14 @@ class LostInForceError(NothingInForceError):
 
 
 class InForcePlan:
-    """`otherwise` is what to go by as long as nothing is in force, as where only `tino decide` has decided.
+    """Like a worker's, its catalog never goes back to an earlier move of the pointer.
 
-    Like a worker's, its catalog never goes back to an earlier move of the pointer: where Redis has lost that, as when
-    an older copy of it was restored, nobody knows what is in force until a worker has told it.
+    Where Redis has lost that, as when an older copy of it was restored, nobody knows what is in force until a worker
+    has told it.
     """
 
-    def __init__(self, catalogs: CatalogStore, otherwise: Plan | None = None) -> None:
+    def __init__(self, catalogs: CatalogStore) -> None:
         self._catalogs = catalogs
-        self._otherwise = otherwise
         self._plan: Plan | None = None
         self._building = asyncio.Lock()
         self._epoch = 0
@@ -50,17 +49,16 @@ class InForcePlan:
         async with self._building:
             digest = await self._pointed_at()  # after whoever was here before: what they have found is no later
             if not self._is(digest):
-                self._plan = self._otherwise if not digest else await self._made(digest)
+                self._plan = await self._made(digest)
         return True
 
     def _is(self, digest: str) -> bool:
-        return self._plan is not None and (self._plan.digest == digest if digest else self._plan is self._otherwise)
+        return self._plan is not None and self._plan.digest == digest
 
     async def _pointed_at(self) -> str:
-        """ "" where nothing is in force, but there is something to go by."""
         pointer = await self._catalogs.in_force()
-        if not pointer.digest and self._otherwise is None:
-            raise NothingInForceError("no catalog is in force here: start a service with one, or name one, --catalog")
+        if not pointer.digest:
+            raise NothingInForceError("no catalog is in force here: nothing has been served or decided by one yet")
         if pointer.epoch < self._epoch:
             raise LostInForceError(
                 "Redis has lost which catalog is in force: nothing is sent until a worker that serves it has told it "

@@ -15,7 +15,7 @@ import socket
 from collections.abc import AsyncIterator
 from secrets import token_hex
 
-from features.catalogs import NOTHING, CatalogStore, Pointer
+from features.catalogs import NOTHING, CatalogStore
 from features.errors import StoreError
 from features.link import Link
 from features.rounds import Rounds
@@ -36,7 +36,7 @@ class WhileInForce:
         self._lease = lease
         self._digest = digest
         self._name = f"{socket.gethostname()}:{os.getpid()}:{token_hex(4)} (tino decide)"
-        self._pointer: Pointer | None = None
+        self._pointer = NOTHING
         self._entered = -ENTER_EVERY
 
     @contextlib.asynccontextmanager
@@ -73,7 +73,7 @@ class WhileInForce:
         if entering:
             await self._enter(sent)
         pointer = await self._catalogs.in_force()
-        if not self._may_go_by(pointer):
+        if pointer.digest != self._digest:
             self.moved = True
             return
         if entering:
@@ -82,11 +82,6 @@ class WhileInForce:
             self._pointer = pointer
             await self._enter(sent)  # the same catalog, confirmed again
 
-    def _may_go_by(self, pointer: Pointer) -> bool:
-        """Where no catalog was in force at the beginning, for as long as none is."""
-        return pointer.digest == self._digest or (pointer == NOTHING and self._pointer in (None, NOTHING))
-
     async def _enter(self, sent: float) -> None:
-        epoch, digest = (0, self._digest) if self._pointer is None else (self._pointer.epoch, self._pointer.digest)
-        await self._workers.enter(self._name, Entry(epoch, digest))
+        await self._workers.enter(self._name, Entry(self._pointer.epoch, self._digest))
         self._entered = sent

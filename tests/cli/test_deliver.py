@@ -44,20 +44,22 @@ def test_what_is_not_sent_is_said(folder: Path, tino: Tino) -> None:
 def test_where_something_is_left_that_should_have_gone_it_ends_with_a_status_of_its_own(
     folder: Path, tino: Tino
 ) -> None:
+    decided(tino)
     with EmbeddedRedis.start(folder / ".data" / "catalog") as redis:
         redis_probe.ask(redis.socket_path, "XADD", "tino:{3}:outbox", "*", "m", "none of ours")
     done = tino(*DELIVER, "--once")
-    assert (done.returncode, done.stdout) == (3, "0 sent, 0 not sent; left: 1 unreadable\n")
+    assert (done.returncode, done.stdout) == (3, "1 sent, 0 not sent; left: 1 unreadable\n")
     assert "partition 3 is left where it is" in done.stderr
 
 
 def test_what_stops_it_is_said(folder: Path, tino: Tino) -> None:
     assert "there is no data in" in tino(*DELIVER, "--once").stderr
-    decided(tino)
-    unnamed = tino("deliver", "--data", ".data/catalog", "--to", "sent.jsonl", "--once")
-    assert (unnamed.returncode, unnamed.stderr) == (
-        1, "tino: no catalog is in force here: start a service with one, or name one, --catalog\n",
+    tino("import", "customers", "customers.csv", "--catalog", "catalog.yaml")
+    too_early = tino(*DELIVER, "--once")
+    assert (too_early.returncode, too_early.stderr) == (
+        1, "tino: no catalog is in force here: nothing has been served or decided by one yet\n",
     )  # fmt: skip
+    decided(tino)
     (folder / "diary").write_text("dear diary\n")
     mistaken = tino("deliver", "--catalog", "catalog.yaml", "--to", "diary", "--once")
     assert (mistaken.returncode, mistaken.stderr) == (1, "tino: diary: line 1 is no message: name another file\n")

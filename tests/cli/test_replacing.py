@@ -75,6 +75,18 @@ def test_nothing_is_committed_by_a_catalog_that_is_not_in_force(
     assert [json.loads(line)["status"] for line in by_the_one_in_force.stdout.splitlines()][2] == "nothing"
 
 
+def test_what_commits_first_is_in_force(tino: Tino, folder: Path) -> None:
+    """Though nobody has served: else each catalog would hold its own limits alone."""
+    (folder / "looser.yaml").write_text(CATALOG.replace("limit: 2", "limit: 50"))
+    words = ["--commit", "--channel", "in_app", "--data", "new"]
+    first = tino("decide", "catalog.yaml", *"aaa", *words)
+    assert [json.loads(line)["status"] for line in first.stdout.splitlines()] == ["decided", "decided", "nothing"]
+    other = tino("decide", "looser.yaml", "a", *words)
+    assert (other.returncode, other.stdout) == (1, "")
+    assert f"in force is tiny ({load_catalog(folder / 'catalog.yaml').digest})" in other.stderr
+    assert tino("decide", "catalog.yaml", "b", *words).returncode == 0
+
+
 @pytest.mark.parametrize(
     "command",
     [
