@@ -30,11 +30,8 @@ from features.errors import StoreError
 from features.link import Link
 from features.replacing import gone_by, refuse_another_name
 from features.rounds import Rounds
-from features.workers import Entry, Lease, Workers
+from features.workers import ENTER_EVERY, LOOK_EVERY, Entry, Lease, Workers
 from models.errors import ModelError
-
-LOOK_EVERY = 0.2
-ENTER_EVERY = 1.0
 
 _log = structlog.get_logger("tino.reloading")
 Told = Callable[[Plan], None]

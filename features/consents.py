@@ -9,7 +9,6 @@ orders two statements only where it can, and in doubt the refusal stands:
   needs no comparison of times to be the last.
 - A refusal that is made as it comes in needs none either, though it says when that was: a yes that is dated later was
   dated by a clock that is ahead.
-
 - A yes of which nobody knows when it was said, as a file's, is older than any other statement: UNDATED.
 
 All stay as they were dated, but for one that is known to follow another: it is dated behind that.

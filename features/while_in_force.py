@@ -19,10 +19,7 @@ from features.catalogs import NOTHING, CatalogStore
 from features.errors import StoreError
 from features.link import Link
 from features.rounds import Rounds
-from features.workers import Entry, Lease, Workers
-
-LOOK_EVERY = 0.2
-ENTER_EVERY = 1.0
+from features.workers import ENTER_EVERY, LOOK_EVERY, Entry, Lease, Workers
 
 
 class WhileInForce:

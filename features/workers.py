@@ -29,6 +29,7 @@ from features.link import Link
 from features.store import CustomerStore
 
 ENTRY_MS = 5000
+LOOK_EVERY, ENTER_EVERY = 0.2, 1.0  # seconds: from look to look at the pointer, and from entry to entry
 LEASE_SECONDS = 4.0  # a second less, for clocks that run at other speeds and commits that are under way
 
 _ENTER = """

@@ -12,7 +12,7 @@ from channels.outbox import Outbox
 from channels.running import deliver_once, keep_delivering
 from tests.channels.conftest import At
 from tests.channels.desk import EVENING, NOON, PATIENT, Desk
-from tests.channels.test_deliverer import Told, ready
+from tests.channels.told import Told, ready
 
 pytestmark = pytest.mark.anyio
 

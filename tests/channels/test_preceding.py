@@ -10,7 +10,7 @@ from features.deadline import Deadline
 from features.identity import merge
 from tests.channels.conftest import At
 from tests.channels.desk import EVENING, MORNING, NOON, PATIENT, Desk, ids
-from tests.channels.test_deliverer import Told
+from tests.channels.told import Told
 
 pytestmark = pytest.mark.anyio
 PARTITION = 14  # of c-1

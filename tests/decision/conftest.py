@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from catalog.plan import Plan
+from decision.engine import Engine
+from features.intake import Intake
 from features.link import Link
 from features.opening import open_store
 from features.redis_server import EmbeddedRedis
 from features.store import CustomerStore
+from tests.decision.intakes import AtOnce
 from tests.decision.plans import LOADED
 from tests.replayed import all_made_again
 
@@ -34,3 +38,15 @@ async def store(redis_url: str, tmp_path: Path) -> AsyncIterator[CustomerStore]:
     yield store
     await store.ledger.link.close()
     await all_made_again(redis_url, tmp_path, LOADED.values())
+
+
+@pytest.fixture
+def engine(store: CustomerStore, plan: Plan) -> Engine:
+    """By the `plan` of the module that asks for it."""
+    return Engine(store, plan)
+
+
+@pytest.fixture(params=[Intake, AtOnce])
+def intake(request: pytest.FixtureRequest, engine: Engine) -> Intake:
+    chosen: type[Intake] = request.param
+    return chosen(engine.store, engine.intake.turns, lambda: engine.plan)

@@ -16,8 +16,8 @@ from features.identity import update
 from features.intake import Intake
 from features.keys import new_decision_id
 from features.store import CustomerStore
+from tests.decision.intakes import CATALOG, DAY, PATIENT, known, logged, patient, statuses
 from tests.decision.plans import plan_of
-from tests.decision.test_intake import CATALOG, DAY, PATIENT, AtOnce, known, logged, patient, statuses
 
 pytestmark = pytest.mark.anyio
 
@@ -31,17 +31,6 @@ def plan() -> Plan:
             "spend:", "reasons: {sum: unsubscribed.reason}\n  spend:"
         )
     )
-
-
-@pytest.fixture
-def engine(store: CustomerStore, plan: Plan) -> Engine:
-    return Engine(store, plan)
-
-
-@pytest.fixture(params=[Intake, AtOnce])
-def intake(request: pytest.FixtureRequest, engine: Engine) -> Intake:
-    chosen: type[Intake] = request.param
-    return chosen(engine.store, engine.intake.turns, lambda: engine.plan)
 
 
 def agreed(*purposes: str, at: int = 1) -> Callable[[Customer, int], Customer]:

@@ -7,11 +7,14 @@ from urllib.parse import quote
 
 import pytest
 
+from features.budgets import Budgets
 from features.keys import Layout, open_layout
 from features.ledger import SCRIPT, Ledger
 from features.link import Link
+from features.opening import open_store
 from features.redis_binary import find_binary
 from features.redis_server import EmbeddedRedis
+from features.store import CustomerStore
 from tests.features.on_tcp import start_on_tcp
 
 PASSWORD = "p@ss/word: 1"
@@ -68,3 +71,17 @@ def ledger(link: Link, layout: Layout) -> Ledger:
 def strict_ledger(link: Link, layout: Layout) -> Ledger:
     """As it is."""
     return Ledger(link, layout)
+
+
+@pytest.fixture
+async def store(unix_redis: str) -> AsyncIterator[CustomerStore]:
+    """On an empty Redis."""
+    store = await open_store(unix_redis)
+    await store.ledger.link.ask("FLUSHALL", within=5)
+    yield store
+    await store.ledger.link.close()
+
+
+@pytest.fixture
+def budgets(link: Link, layout: Layout) -> Budgets:
+    return Budgets(link, layout)

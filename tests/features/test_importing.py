@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from features.customer import EMPTY, Consent, Contact, Customer, micros
 from features.deadline import Deadline
 from features.importing import import_customers
 from features.merging import Profile, united
-from features.opening import open_store
 from features.rows import read_rows
 from features.store import CustomerStore
 from features.suppression import Suppression, suppress
@@ -26,14 +25,6 @@ from tests.features.row_files import (
     EXPECTED,
     wrote,
 )
-
-
-@pytest.fixture
-async def store(unix_redis: str) -> AsyncIterator[CustomerStore]:
-    store = await open_store(unix_redis)
-    await store.ledger.link.ask("FLUSHALL", within=5)
-    yield store
-    await store.ledger.link.close()
 
 
 def patient() -> Deadline:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +12,6 @@ from features.columns import BadRow, Columns, ImportRow
 from features.customer import Consent, Customer
 from features.deadline import Deadline
 from features.importing import import_customers
-from features.opening import open_store
 from features.rows import read_rows
 from features.store import CustomerStore
 from tests.features.row_files import COLUMNS, TYPES, bad, wrote, wrote_parquet
@@ -70,14 +68,6 @@ def test_beside_a_time_that_no_calendar_holds(tmp_path: Path) -> None:
     ]
     file = wrote_parquet(tmp_path, rows, joined=pa.timestamp("us", "UTC"))
     assert kept(file) == [ImportRow("a", {}, NO)]
-
-
-@pytest.fixture
-async def store(unix_redis: str) -> AsyncIterator[CustomerStore]:
-    store = await open_store(unix_redis)
-    await store.ledger.link.ask("FLUSHALL", within=5)
-    yield store
-    await store.ledger.link.close()
 
 
 @pytest.mark.anyio

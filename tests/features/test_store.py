@@ -26,14 +26,6 @@ WITHIN = 30.0
 
 
 @pytest.fixture
-async def store(unix_redis: str) -> AsyncIterator[CustomerStore]:
-    store = await open_store(unix_redis)
-    await store.ledger.link.ask("FLUSHALL", within=WITHIN)
-    yield store
-    await store.ledger.link.close()
-
-
-@pytest.fixture
 async def other(unix_redis: str, store: CustomerStore) -> AsyncIterator[CustomerStore]:
     """Another worker."""
     other = await open_store(unix_redis)
